@@ -1,0 +1,14 @@
+//! The ports: what other crates implement, each contract in prose.
+
+mod clock;
+mod sink;
+mod store;
+
+pub use clock::Clock;
+pub use sink::{Arrival, Receipt, Sink, Submission, SubmitError};
+pub use store::*;
+
+use std::{future::Future, pin::Pin};
+
+/// A reply that arrives later. Dropping it does not undo what was asked for.
+pub type Reply<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'static>>;

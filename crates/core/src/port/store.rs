@@ -1,0 +1,658 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Reply;
+use crate::{
+    delivery::{DeadReason, Failure, State},
+    event::Event,
+    id::{EventId, RunId},
+    name::{BucketName, FunctionName, Scope, TriggerId},
+    time::Timestamp,
+};
+
+/// The durable store: events, deliveries, checkpoints and the object index, in one place so that
+/// they can change together.
+///
+/// # Contract
+///
+/// **Transactions.** A `Transaction` is applied whole or not at all. When `commit` replies `Ok`,
+/// it is on disk and survives a power cut; implementations may group transactions into one disk
+/// write, and apply those of one caller in the order in which they were handed in. When it
+/// replies an error, nothing of it is visible, except after `StoreError::Unknown`, where the
+/// caller must read back. After a failed fsync the store refuses every further change: it is
+/// never retried into success.
+///
+/// **Epochs.** Opening a store begins a new epoch, greater than all before. Every delivery that
+/// an older epoch had claimed is `Queued` again before `open` returns, its interrupted attempt
+/// not charged (`starts` stays, `attempts` goes back by one). A settlement carries the claim it
+/// settles; one that does not fit the delivery's present claim is refused as `Settled::Stale` and
+/// changes nothing, while the rest of its transaction stands.
+///
+/// **Claims.** `claim` moves deliveries from `Queued` to `Running`, adds one to `starts` and
+/// `attempts`, and is on disk when it replies. What is not `Queued`, is expired or is unknown is
+/// left out of the reply. A delivery may be born claimed (`NewDelivery::claimed`), with
+/// `starts` and `attempts` 1.
+///
+/// **Order.** `ready` returns the queued deliveries of one trigger whose time has come, by
+/// (`ready_at`, `id`). Nothing promises that they are claimed in that order.
+///
+/// **Repetition.** A `NewDelivery` with a `dedup` whose key is remembered for the same trigger
+/// is left out, counted in `Committed::duplicates`; otherwise the key is remembered until
+/// its window has passed, at least.
+///
+/// **Objects.** An `ObjectChange` states the generation it expects; if the index says otherwise
+/// the transaction fails with `StoreError::Conflict` and nothing of it is applied.
+///
+/// **Memory.** What waits on disk takes no memory that grows with it. `commit` and `claim` wait
+/// while too much is under way.
+///
+/// **Damage.** Events carry a checksum, checked on every read: `StoreError::Damaged` names the
+/// event; other reads go on. `open` refuses a folder that a newer version wrote
+/// (`OpenError::Newer`), one that is in use, and one whose high-water mark says that
+/// acknowledged commits are missing.
+///
+/// **Disk full.** New events and objects are refused with `StoreError::DiskFull` while
+/// settlements, claims, releases and reads go on.
+pub trait Store: Send + Sync + 'static {
+    /// The epoch that began when this store was opened.
+    fn epoch(&self) -> Epoch;
+
+    /// The greatest id (event or run) that was ever given out in it; 0 for none.
+    fn greatest_id(&self) -> i64;
+
+    /// Applies a transaction.
+    fn commit(&self, transaction: Transaction) -> Reply<Committed, StoreError>;
+
+    /// Claims queued deliveries for this epoch; replies those that it got, in any order.
+    fn claim(&self, runs: Vec<RunId>, now: Timestamp) -> Reply<Vec<Delivery>, StoreError>;
+
+    /// Queued deliveries of one trigger whose time has come.
+    fn ready(&self, query: ReadyQuery) -> Reply<Vec<Delivery>, StoreError>;
+
+    /// For each trigger with queued deliveries: how many, and the earliest `ready_at`.
+    /// Deliveries held for a version count in neither.
+    fn backlog(&self) -> Reply<Vec<Backlog>, StoreError>;
+
+    /// One event; `None` when it is unknown or no longer kept.
+    fn event(&self, id: EventId) -> Reply<Option<Event>, StoreError>;
+
+    /// One delivery; `None` when it is unknown or has left the store.
+    fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError>;
+
+    /// The deliveries that an event is still owed, dead ones included.
+    fn deliveries_of(&self, event: EventId) -> Reply<Vec<Delivery>, StoreError>;
+
+    /// Dead letters, newest first.
+    fn dead(&self, query: DeadQuery) -> Reply<Vec<Delivery>, StoreError>;
+
+    /// What a source remembered under this key.
+    fn checkpoint(&self, key: CheckpointKey) -> Reply<Option<Bytes>, StoreError>;
+
+    /// One object of the index.
+    fn object(&self, at: ObjectId) -> Reply<Option<Object>, StoreError>;
+
+    /// Objects of a bucket in the byte order of their keys.
+    fn objects(&self, query: ObjectsQuery) -> Reply<Vec<Object>, StoreError>;
+
+    /// One multipart upload with its parts in order; `None` when there is none.
+    fn upload(&self, id: UploadId) -> Reply<Option<Upload>, StoreError>;
+
+    /// The multipart uploads of a bucket, without their parts, by key and id.
+    fn uploads(&self, bucket: BucketRef) -> Reply<Vec<Upload>, StoreError>;
+
+    /// Which of these blobs no object and no part refers to.
+    fn unreferenced(&self, blobs: Vec<BlobId>) -> Reply<Vec<BlobId>, StoreError>;
+
+    /// Drops what nobody needs any more: events to which nothing is owed and that are older than
+    /// `events_before`, dead letters older than `dead_before`, expired dedup keys. Works in small
+    /// steps between other commits; replies how many events went.
+    fn sweep(&self, sweep: Sweep) -> Reply<u64, StoreError>;
+
+    /// Figures about the store.
+    fn stats(&self) -> Reply<StoreStats, StoreError>;
+}
+
+/// One life of the server over a store; grows with each opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u32);
+
+/// Changes that are applied together.
+#[derive(Debug, Clone, Default)]
+pub struct Transaction {
+    /// Events to keep.
+    pub events: Vec<Event>,
+    /// Deliveries that they are owed; each event is in `events` or already kept.
+    pub deliveries: Vec<NewDelivery>,
+    /// What sources want to remember.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Changes of the object index.
+    pub objects: Vec<ObjectChange>,
+    /// Ends of claims.
+    pub settlements: Vec<Settlement>,
+    /// What people or new versions do to deliveries that nobody has claimed.
+    pub interventions: Vec<Intervention>,
+}
+
+/// What a commit did, where its transaction did not already say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Deliveries that were left out because they repeat earlier ones.
+    pub duplicates: Vec<RunId>,
+    /// For each settlement, in order.
+    pub settled: Vec<Settled>,
+    /// Deliveries that interventions changed.
+    pub intervened: Vec<RunId>,
+}
+
+/// A delivery to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: RunId,
+    /// The scope of the trigger.
+    pub scope: Scope,
+    /// The event that is owed.
+    pub event: EventId,
+    /// The trigger it is owed to.
+    pub trigger: TriggerId,
+    /// The function of that trigger.
+    pub function: FunctionName,
+    /// Deliveries with the same key are in one partition; `None` spreads by trigger alone.
+    pub ordering_key: Option<String>,
+    /// Not started before this.
+    pub ready_at: Timestamp,
+    /// Not started from this on.
+    pub expires_at: Timestamp,
+    /// Born `Running`, for a worker that is waiting for it.
+    pub claimed: bool,
+    /// How a repetition of it is recognised.
+    pub dedup: Option<Dedup>,
+}
+
+impl NewDelivery {
+    /// The partition it belongs to.
+    pub fn partition(&self) -> u8 {
+        partition(&self.scope, &self.trigger, self.ordering_key.as_deref())
+    }
+}
+
+/// The partition of a delivery: order, rates and breakers live with the partition's owner.
+/// CRC-32C of project, environment, trigger and ordering key, NUL between them, modulo 256.
+/// Stored: it must never change.
+pub fn partition(scope: &Scope, trigger: &TriggerId, ordering_key: Option<&str>) -> u8 {
+    let mut hash = crc32c::crc32c(scope.project.as_str().as_bytes());
+    for part in [
+        scope.environment.as_str(),
+        trigger.as_str(),
+        ordering_key.unwrap_or_default(),
+    ] {
+        hash = crc32c::crc32c_append(hash, b"\0");
+        hash = crc32c::crc32c_append(hash, part.as_bytes());
+    }
+    (hash % 256) as u8
+}
+
+/// How a repetition is recognised: per trigger, by key, for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dedup {
+    /// The key, such as the outside event's source and id.
+    pub key: String,
+    /// How long it is remembered.
+    pub window: Duration,
+}
+
+/// A delivery as the store has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Its id.
+    pub id: RunId,
+    /// The scope of the trigger.
+    pub scope: Scope,
+    /// The event that is owed.
+    pub event: EventId,
+    /// The trigger it is owed to.
+    pub trigger: TriggerId,
+    /// The function of that trigger.
+    pub function: FunctionName,
+    /// Its ordering key.
+    pub ordering_key: Option<String>,
+    /// Its partition.
+    pub partition: u8,
+    /// Where it stands.
+    pub state: State,
+    /// How often user code was started for it, charged or not.
+    pub starts: u32,
+    /// How many of those were charged, the running one included.
+    pub attempts: u32,
+    /// Not started before this.
+    pub ready_at: Timestamp,
+    /// Not started from this on.
+    pub expires_at: Timestamp,
+    /// It must run with nobody beside it on its worker.
+    pub alone: bool,
+    /// It waits for a version of the code other than this one.
+    pub held_for: Option<String>,
+    /// Why it is dead, and since when.
+    pub dead: Option<(DeadReason, Timestamp)>,
+    /// How its last attempt failed.
+    pub failure: Option<Failure>,
+}
+
+/// Which claim a settlement ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The delivery.
+    pub run: RunId,
+    /// The epoch that claimed it.
+    pub epoch: Epoch,
+    /// Its `starts` at that claim.
+    pub start: u32,
+}
+
+/// The end of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// Which claim.
+    pub claim: Claim,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a claim ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// It succeeded; the delivery leaves the store.
+    Succeeded,
+    /// It is queued again from `at` on.
+    Retry {
+        /// The earliest time of the next attempt.
+        at: Timestamp,
+        /// Whether this attempt counts; otherwise `attempts` goes back by one.
+        charged: bool,
+        /// Whether it must run with nobody beside it.
+        alone: bool,
+        /// How it failed; `None` keeps what was there.
+        failure: Option<Failure>,
+    },
+    /// It is queued, but not ready until a version other than `version` is live. Not charged.
+    HeldForVersion {
+        /// The version that cannot run it.
+        version: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// It is a dead letter.
+    Dead {
+        /// Why.
+        reason: DeadReason,
+        /// When.
+        at: Timestamp,
+        /// How its last attempt failed; `None` keeps what was there.
+        failure: Option<Failure>,
+    },
+}
+
+/// What a settlement did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The claim ended.
+    Applied,
+    /// The claim was not the delivery's present one; nothing changed.
+    Stale,
+}
+
+/// What people or new versions do to deliveries that nobody has claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intervention {
+    /// A dead letter is queued again with fresh attempts.
+    Redrive {
+        /// Which; ignored unless dead.
+        run: RunId,
+        /// Ready from then on.
+        now: Timestamp,
+        /// Its new end of life.
+        expires_at: Timestamp,
+    },
+    /// A dead letter leaves the store.
+    Discard {
+        /// Which; ignored unless dead.
+        run: RunId,
+    },
+    /// A queued delivery that grew too old becomes a dead letter; ignored unless queued.
+    Expire {
+        /// Which.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Deliveries of a function that were held for a version other than `live` are ready.
+    ReleaseHeld {
+        /// The scope of the function.
+        scope: Scope,
+        /// The function.
+        function: FunctionName,
+        /// The version that is live now.
+        live: String,
+        /// Ready from then on.
+        now: Timestamp,
+    },
+}
+
+/// Which queued deliveries to read.
+#[derive(Debug, Clone)]
+pub struct ReadyQuery {
+    /// The scope of the trigger.
+    pub scope: Scope,
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// Ready at or before this.
+    pub now: Timestamp,
+    /// Only those after this (`ready_at`, `id`); `None` from the start.
+    pub after: Option<(Timestamp, RunId)>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// What waits for one trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The scope of the trigger.
+    pub scope: Scope,
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// How many queued deliveries, ready or not.
+    pub queued: u64,
+    /// The earliest `ready_at` among them.
+    pub earliest: Timestamp,
+}
+
+/// Which dead letters to read.
+#[derive(Debug, Clone, Default)]
+pub struct DeadQuery {
+    /// Only those of this function.
+    pub function: Option<FunctionName>,
+    /// Only those before this id (newest first).
+    pub before: Option<RunId>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// Under what a source remembers something: `database:shop`, `schedule:report/…`, in its scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CheckpointKey {
+    /// The scope of the source.
+    pub scope: Scope,
+    /// The source.
+    pub source: String,
+}
+
+/// What a source remembers: how far it has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Under what.
+    pub key: CheckpointKey,
+    /// What; only the source understands it.
+    pub value: Bytes,
+}
+
+/// A bucket of a project.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketRef {
+    /// The scope of the bucket.
+    pub scope: Scope,
+    /// Its name.
+    pub name: BucketName,
+}
+
+/// An object's place: any UTF-8 key of 1 to 1024 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// The bucket.
+    pub bucket: BucketRef,
+    /// The key.
+    pub key: String,
+}
+
+/// The bytes of an object or part on disk; never made from a key. Drawn like other ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlobId(pub i64);
+
+/// A multipart upload. Drawn like other ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadId(pub i64);
+
+/// One visible object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Where it is.
+    pub at: ObjectId,
+    /// Grows with each write of this key: drawn like other ids. S3 calls it the sequencer.
+    pub generation: i64,
+    /// Its bytes, in order; one for a simple put, the parts of a multipart upload.
+    pub blobs: Vec<BlobPart>,
+    /// Bytes in all.
+    pub size: u64,
+    /// The ETag, without quotes.
+    pub etag: String,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// Headers and metadata, as the objects crate serialises them; only it understands them.
+    pub meta: Bytes,
+}
+
+/// A stretch of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobPart {
+    /// Which blob.
+    pub blob: BlobId,
+    /// Its length, bytes.
+    pub size: u64,
+}
+
+/// A multipart upload under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// What it will become.
+    pub at: ObjectId,
+    /// When it began.
+    pub started: Timestamp,
+    /// Headers and metadata for the object; only the objects crate understands them.
+    pub meta: Bytes,
+    /// Its parts by number.
+    pub parts: Vec<UploadPart>,
+}
+
+/// One part of an upload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UploadPart {
+    /// 1 to 10,000.
+    pub number: u16,
+    /// Its bytes.
+    pub blob: BlobPart,
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// Checksums, as the objects crate serialises them.
+    pub meta: Bytes,
+}
+
+/// A change of the object index.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObjectChange {
+    /// The object becomes visible in place of what was there.
+    Put {
+        /// The new object.
+        object: Object,
+        /// The generation that is there now; `None` for no object.
+        expect: Option<i64>,
+        /// The multipart upload that it completes and that ends with it.
+        completes: Option<UploadId>,
+    },
+    /// The object is gone.
+    Delete {
+        /// Which.
+        at: ObjectId,
+        /// The generation that is there now.
+        expect: i64,
+    },
+    /// An upload begins.
+    Begin(Upload),
+    /// A part is there, in place of an earlier one with its number; `Conflict` without its upload.
+    Part(UploadId, UploadPart),
+    /// An upload ends without an object; ignored when there is none.
+    Abort(UploadId),
+}
+
+/// Which objects to list.
+#[derive(Debug, Clone)]
+pub struct ObjectsQuery {
+    /// The bucket.
+    pub bucket: BucketRef,
+    /// Keys that begin with this.
+    pub prefix: String,
+    /// Keys strictly after this.
+    pub after: Option<String>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// What to drop.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// Now, for dedup keys.
+    pub now: Timestamp,
+    /// Events accepted before this, to which nothing is owed.
+    pub events_before: Timestamp,
+    /// Dead letters that died before this; `None` keeps all.
+    pub dead_before: Option<Timestamp>,
+}
+
+/// Figures about the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStats {
+    /// Events kept.
+    pub events: u64,
+    /// Deliveries queued, ready or not.
+    pub queued: u64,
+    /// Deliveries claimed.
+    pub running: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Transactions committed since the store was opened.
+    pub commits: u64,
+    /// Disk writes they took.
+    pub syncs: u64,
+    /// Settlements refused as stale since the store was opened.
+    pub stale: u64,
+    /// Deliveries left out as repetitions since the store was opened.
+    pub duplicates: u64,
+    /// Bytes of the store's files.
+    pub bytes: u64,
+}
+
+/// Why the store refused or failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// An object was not what the change expected, or its upload is gone. Nothing was applied.
+    #[error("the object `{0}` was changed by someone else meanwhile")]
+    Conflict(String),
+    /// No room for new work. Nothing was applied; settlements still go through.
+    #[error("the disk of the data folder is full: free some space, new work is refused until then")]
+    DiskFull,
+    /// The data folder cannot be written. Nothing was applied.
+    #[error("the data folder cannot be written: {0}")]
+    ReadOnly(String),
+    /// An event's payload does not fit its checksum.
+    #[error("event {0} is damaged on disk: its payload does not fit its checksum")]
+    Damaged(EventId),
+    /// The disk failed while writing. Whether this change survived is not known; nothing further
+    /// is accepted until the server was restarted and found out.
+    #[error("the disk failed while writing ({0}): no change is accepted until a restart")]
+    Unknown(String),
+    /// The store was closed, or its writer ended.
+    #[error("the store is closed")]
+    Closed,
+    /// The store failed in another way. Nothing was applied.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another server holds it.
+    #[error("the data folder {folder} is in use by another server{holder}")]
+    InUse {
+        /// The folder.
+        folder: String,
+        /// ` (process 123)` when known.
+        holder: String,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the data folder {folder} was written by a newer version of Wakeful \
+         (format {found}, this one reads up to {supported}): use that version, or another folder"
+    )]
+    Newer {
+        /// The folder.
+        folder: String,
+        /// The format it has.
+        found: u32,
+        /// The newest format this version reads.
+        supported: u32,
+    },
+    /// Commits that were acknowledged are not there.
+    #[error(
+        "the data folder {folder} has lost acknowledged changes: its high-water mark says commit \
+         {expected}, the database ends at {found}. Restore a backup; or, to go on without the lost \
+         changes, remove {mark}"
+    )]
+    Lost {
+        /// The folder.
+        folder: String,
+        /// The last commit that was acknowledged.
+        expected: u64,
+        /// The last commit that is there.
+        found: u64,
+        /// The file that holds the mark.
+        mark: String,
+    },
+    /// It cannot be read or written.
+    #[error("the data folder {folder} cannot be opened: {cause}")]
+    Failed {
+        /// The folder.
+        folder: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_what_they_were() {
+        let scope = Scope {
+            project: "photos".parse().unwrap(),
+            environment: "dev".parse().unwrap(),
+        };
+        let trigger = TriggerId::from_stored("thumbnail/bucket.photos.default");
+        assert_eq!(
+            partition(&scope, &trigger, None),
+            partition(&scope, &trigger, Some(""))
+        );
+        assert_eq!(
+            [Some("a"), Some("b"), None].map(|key| partition(&scope, &trigger, key)),
+            [45, 217, 103]
+        );
+    }
+}

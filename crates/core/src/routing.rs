@@ -1,0 +1,129 @@
+//! Which triggers an event wakes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    event::{Event, Origin},
+    name::TriggerId,
+    project::{On, Project, Trigger},
+};
+
+/// The triggers of a project, found by what they listen to.
+#[derive(Debug, Default)]
+pub struct Triggers {
+    by_origin: HashMap<Origin, Vec<Arc<Trigger>>>,
+    by_id: HashMap<TriggerId, Arc<Trigger>>,
+}
+
+impl Triggers {
+    /// Of all functions of `project`.
+    pub fn of(project: &Project) -> Self {
+        let mut all = Self::default();
+        for trigger in project.triggers() {
+            let trigger = Arc::new(trigger.clone());
+            all.by_origin
+                .entry(trigger.origin())
+                .or_default()
+                .push(Arc::clone(&trigger));
+            all.by_id.insert(trigger.id.clone(), trigger);
+        }
+        all
+    }
+
+    /// Those that `event` wakes.
+    pub fn woken_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Trigger>> {
+        let listening = self.by_origin.get(&event.origin).into_iter().flatten();
+        listening.filter(|trigger| wants(trigger, event))
+    }
+
+    /// The trigger with this identity.
+    pub fn get(&self, id: &TriggerId) -> Option<&Arc<Trigger>> {
+        self.by_id.get(id)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Trigger>> {
+        self.by_id.values()
+    }
+}
+
+/// Whether a trigger that listens to the event's origin wants this one.
+fn wants(trigger: &Trigger, event: &Event) -> bool {
+    let verb = event.verb();
+    match &trigger.on {
+        On::Bucket(on) => {
+            on.events.iter().any(|wanted| wanted.as_str() == verb)
+                && on.key.as_ref().is_none_or(|pattern| {
+                    event
+                        .subject
+                        .as_deref()
+                        .is_some_and(|key| pattern.matches(key))
+                })
+        }
+        On::Database(on) => on.events.iter().any(|wanted| wanted.as_str() == verb),
+        On::Http(_) | On::Schedule(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::ObjectVerb,
+        id::EventId,
+        project::{BucketTrigger, KeyPattern},
+        retry::RetryPolicy,
+        time::Timestamp,
+    };
+
+    fn on_photos(events: &[ObjectVerb], key: Option<&str>) -> Trigger {
+        let function = "thumbnail".parse().unwrap();
+        Trigger {
+            id: TriggerId::new(&function, "t"),
+            function,
+            handler: None,
+            on: On::Bucket(BucketTrigger {
+                bucket: "photos".parse().unwrap(),
+                events: events.to_vec(),
+                key: key.map(|text| KeyPattern::parse(text).unwrap()),
+            }),
+            retry: RetryPolicy::default(),
+        }
+    }
+
+    fn object(verb: &str, key: &str) -> Event {
+        Event {
+            key: EventId::from_raw(1),
+            origin: Origin::Bucket("photos".parse().unwrap()),
+            id: String::new(),
+            source: String::new(),
+            kind: format!("wakeful.bucket.{verb}"),
+            subject: Some(key.to_owned()),
+            time: Timestamp::from_millis(0),
+            content_type: "application/json".into(),
+            data: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn kinds_and_keys_decide() {
+        use ObjectVerb::{Changed, Created};
+        let images = Some("*.{jpg,png}");
+        let check = |trigger: &Trigger, verb, key, expected| {
+            assert_eq!(wants(trigger, &object(verb, key)), expected, "{verb} {key}");
+        };
+        let both = on_photos(&[Created, Changed], images);
+        check(&both, "created", "a.jpg", true);
+        check(&both, "changed", "ü b.png", true);
+        check(&both, "removed", "a.jpg", false);
+        check(&both, "created", "a.gif", false);
+        check(&both, "created", "sub/a.jpg", false);
+        check(
+            &on_photos(&[Created], Some("**/*.jpg")),
+            "created",
+            "sub/a.jpg",
+            true,
+        );
+        check(&on_photos(&[Created], None), "created", "anything", true);
+    }
+}

@@ -1,0 +1,1 @@
+//! The databases a project declares: capture of row changes, and queries for functions.

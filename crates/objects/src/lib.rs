@@ -1,0 +1,1 @@
+//! The buckets of Wakeful: the S3 protocol and blob storage, indexed through the store's transaction.

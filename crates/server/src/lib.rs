@@ -1,0 +1,1 @@
+//! The composition root of Wakeful: gateway, dispatcher, admin API and command line.

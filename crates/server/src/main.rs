@@ -1,0 +1,2 @@
+//! The `wakeful` binary.
+fn main() {}

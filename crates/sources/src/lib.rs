@@ -1,0 +1,1 @@
+//! Event sources of Wakeful: each turns what happens outside into events for the sink.

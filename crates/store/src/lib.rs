@@ -1,0 +1,1 @@
+//! The durable store of Wakeful: events, deliveries, checkpoints and the object index in one transaction.

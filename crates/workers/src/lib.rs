@@ -1,0 +1,1 @@
+//! Worker pools of Wakeful: starting, feeding, supervising and ending the processes that run user code.
