@@ -16,4 +16,5 @@ pub mod project;
 pub mod retry;
 pub mod routing;
 pub mod run;
+pub mod schedule;
 pub mod time;

@@ -90,3 +90,8 @@ pub const MAX_OBJECT_PART: u64 = 5 * 1024 * MIB;
 pub const MAX_QUERY_ROWS: usize = 100_000;
 /// Bytes that one query of the `wakeful` module's `db` may return.
 pub const MAX_QUERY_BYTES: usize = 64 * 1024 * 1024;
+
+/// The shortest distance between two ticks of a schedule: the resolution of cron.
+pub const MIN_EVERY: Duration = Duration::from_secs(1);
+/// The longest distance between two ticks of a schedule.
+pub const MAX_EVERY: Duration = Duration::from_secs(366 * 24 * 3600);
