@@ -111,7 +111,7 @@ pub fn validate_every(distance: Duration) -> Result<(), String> {
     if distance > limits::MAX_EVERY {
         return Err("the longest distance between ticks is 366d".to_owned());
     }
-    if distance.subsec_nanos() % 1_000_000 != 0 {
+    if !distance.subsec_nanos().is_multiple_of(1_000_000) {
         return Err("a distance between ticks is a whole number of milliseconds".to_owned());
     }
     Ok(())
