@@ -54,6 +54,22 @@ pub const WORKERS_PER_CPU: usize = 32;
 pub const BLANK_WORKERS: usize = 1;
 /// How long a worker may take to load a function's code before it is given up.
 pub const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a worker process may take to come up: Node 20 needs 73 ms alone on a core, and a
+/// busy machine multiplies that.
+pub const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// An attempt that still runs this long after its caller was told of the timeout marks its
+/// worker to be replaced.
+pub const STRAGGLER_GRACE: Duration = Duration::from_secs(2);
+/// How often the memory of a busy worker is looked at: it cannot grow much in between.
+pub const MEMORY_POLLING: Duration = Duration::from_millis(250);
+/// What a worker process may hold beside its V8 heap (Node itself, buffers, code), bytes.
+pub const WORKER_OVERHEAD: u64 = 192 * MIB;
+/// Blank workers of a class that no function uses any more are ended after this.
+pub const BLANK_LINGER: Duration = Duration::from_secs(60);
+/// An event loop that answers later than this gets no new attempts while another can take them.
+pub const HIGH_LAG: Duration = Duration::from_millis(100);
+/// Calls of the `wakeful` module that one worker may have open; the next is refused.
+pub const MAX_HOST_CALLS: usize = 1024;
 /// After the abort signal, how long code may tidy up before its caller is answered.
 pub const ABORT_GRACE: Duration = Duration::from_millis(50);
 /// A worker whose loop has not turned for this long past a timeout is taken for blocked.
@@ -73,6 +89,21 @@ pub const QUEUE_HEADS: usize = 1024;
 pub const COMMIT_QUEUE: usize = 8192;
 /// Bytes that may wait for the store's writer.
 pub const COMMIT_QUEUE_BYTES: u64 = 64 * MIB;
+/// Changes that one disk write of the store makes durable together: more only add latency.
+pub const COMMIT_GROUP: usize = 2048;
+/// Bytes of new payload in one such write; a single larger change goes alone.
+pub const COMMIT_GROUP_BYTES: u64 = 8 * MIB;
+/// Threads that read the store, each with a connection of its own: two keep up with the writer.
+pub const STORE_READERS: usize = 2;
+/// Reads that may wait for one of them; the next reader waits.
+pub const STORE_READ_QUEUE: usize = 4096;
+/// Rows that one read of the store returns at most, whatever it asked for.
+pub const STORE_READ_ROWS: usize = 10_000;
+/// The write-ahead log of the store is copied into its file from this size on, bytes: larger
+/// saves writes of the same page, smaller keeps the pause and the recovery short.
+pub const STORE_WAL: u64 = 16 * MIB;
+/// Events, dead letters or free pages that one step of a sweep looks at, between other commits.
+pub const SWEEP_STEP: usize = 256;
 /// Free bytes below which new work is refused while settlements still go through.
 pub const DISK_RESERVE: u64 = 64 * MIB;
 /// How long an event is kept after nothing is owed for it any more, for `explain`.
@@ -81,11 +112,50 @@ pub const EVENT_RETENTION: Duration = Duration::from_secs(24 * 3600);
 pub const HISTORY_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 /// How large that history may grow, bytes.
 pub const HISTORY_BYTES: u64 = 1024 * MIB;
+/// Records that may wait for the history's writer; further ones are dropped and counted.
+pub const HISTORY_QUEUE: usize = 100_000;
+/// Bytes that may wait for the history's writer; further records are dropped and counted.
+pub const HISTORY_QUEUE_BYTES: u64 = 64 * MIB;
+/// Records that the history writes together.
+pub const HISTORY_BATCH: usize = 8192;
+/// Lines that a run is shown with; all of them are found by a query for its logs.
+pub const HISTORY_RUN_LOGS: usize = 1000;
+/// Rows that one query of the history looks at, so that a rare match never costs a long read.
+pub const HISTORY_SCAN: usize = 500_000;
 /// Dead letters in `dev` are dropped after this; elsewhere they stay until someone acts.
 pub const DEV_DEAD_LETTERS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One part of a multipart upload, bytes, as S3 has it: 5 GiB.
 pub const MAX_OBJECT_PART: u64 = 5 * 1024 * MIB;
+/// The least size of every part of a multipart upload but the last, bytes, as S3 has it.
+pub const MIN_OBJECT_PART: u64 = 5 * MIB;
+/// Parts of one multipart upload, as S3 has it.
+pub const MAX_OBJECT_PARTS: u16 = 10_000;
+/// An object's key, bytes of UTF-8, as S3 has it.
+pub const MAX_OBJECT_KEY: usize = 1024;
+/// User metadata of one object, names and values together, bytes, as S3 has it.
+pub const MAX_OBJECT_METADATA: usize = 2 * 1024;
+/// Objects in one page of a listing, as S3 has it.
+pub const MAX_OBJECT_PAGE: usize = 1000;
+/// Bodies up to this are gathered in memory and written at once, bytes.
+pub const SMALL_OBJECT: usize = 256 * 1024;
+/// Bytes of an object's body that wait for the disk, or that one read brings.
+pub const OBJECT_CHUNK: usize = 1024 * 1024;
+/// An upload whose sender is silent for this long is given up.
+pub const OBJECT_IDLE: Duration = Duration::from_secs(60);
+/// An HTML form upload, which cannot be streamed, bytes.
+pub const MAX_OBJECT_FORM: u64 = 16 * MIB;
+/// HTML form uploads at once: each is held in memory.
+pub const OBJECT_FORMS: usize = 4;
+/// The XML of one S3 request, bytes: 1,000 keys to delete, escaped, or 10,000 parts.
+pub const MAX_OBJECT_XML: usize = 8 * 1024 * 1024;
+/// Connections of the AWS-compatible endpoint at once; the next waits to be accepted.
+pub const AWS_CONNECTIONS: usize = 1024;
+/// How long a client may take to send the head of a request.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a write of one key is tried again when another writer was faster.
+pub const OBJECT_CONFLICTS: u32 = 16;
+
 /// Rows that one query of the `wakeful` module's `db` may return; the rest needs LIMIT.
 pub const MAX_QUERY_ROWS: usize = 100_000;
 /// Bytes that one query of the `wakeful` module's `db` may return.
@@ -95,3 +165,19 @@ pub const MAX_QUERY_BYTES: usize = 64 * 1024 * 1024;
 pub const MIN_EVERY: Duration = Duration::from_secs(1);
 /// The longest distance between two ticks of a schedule.
 pub const MAX_EVERY: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// The value of one secret, bytes: what AWS Secrets Manager allows.
+pub const MAX_SECRET: usize = 64 * 1024;
+/// Secrets, and likewise keys, in one vault: it is written whole with each change.
+pub const MAX_VAULT_ENTRIES: usize = 1000;
+
+/// The largest JSON body of an admin request other than an invocation, bytes.
+pub const MAX_ADMIN_BODY: usize = 256 * 1024;
+/// How long an admin request may take that neither runs user code nor streams.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Entries of one page of an admin list, if the caller does not say.
+pub const ADMIN_PAGE: usize = 100;
+/// The most entries of one page of an admin list.
+pub const MAX_ADMIN_PAGE: usize = 1000;
+/// Log streams that may be followed at once over the admin API.
+pub const LOG_FOLLOWERS: usize = 64;

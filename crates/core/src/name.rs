@@ -127,6 +127,7 @@ name!(/** The name of a database that the manifest declares. */ DatabaseName, "d
 name!(/** The name of a bucket. */ BucketName, "bucket name", is_bucket, BUCKET_RULE);
 name!(/** The name of a table in a database. */ TableName, "table name", is_table, TABLE_RULE);
 name!(/** The name of a secret. */ SecretName, "secret name", is_plain, PLAIN_RULE);
+name!(/** The name of an admin or function key. */ KeyName, "key name", is_plain, PLAIN_RULE);
 name!(/** The name a user gave a trigger. */ TriggerName, "trigger name", is_plain, PLAIN_RULE);
 name!(/** The export that a trigger calls. */ HandlerName, "handler", is_handler, HANDLER_RULE);
 
