@@ -33,8 +33,7 @@ impl IdSource {
 
     /// The next number, at or after the first one that belongs to `now`.
     pub fn draw(&self, now: Timestamp) -> i64 {
-        let ms = (now.as_millis() - EPOCH_MS).max(0);
-        self.last.next_at_least(ms << COUNTER_BITS)
+        self.last.next_at_least(first_at(now))
     }
 
     /// A new event id.
@@ -46,6 +45,12 @@ impl IdSource {
     pub fn run(&self, now: Timestamp) -> RunId {
         RunId(self.draw(now))
     }
+}
+
+/// The least number that belongs to `at`; times outside the layout take its ends.
+fn first_at(at: Timestamp) -> i64 {
+    let ms = at.as_millis().saturating_sub(EPOCH_MS);
+    ms.clamp(0, i64::MAX >> COUNTER_BITS) << COUNTER_BITS
 }
 
 /// When the id was drawn, to the millisecond (later than the clock if the clock was set back).
@@ -98,6 +103,11 @@ macro_rules! id {
             /// The number that the store keeps.
             pub const fn raw(self) -> i64 {
                 self.0
+            }
+
+            /// The least id that can be drawn at `at`: all smaller ones were drawn before.
+            pub fn first_at(at: Timestamp) -> Self {
+                Self(first_at(at))
             }
 
             /// When this id was drawn, to the millisecond.
