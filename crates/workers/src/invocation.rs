@@ -1,0 +1,53 @@
+//! What a worker is asked to do.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use wakeful_core::id::RunId;
+
+use crate::Body;
+
+/// One attempt to run user code.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The run it belongs to.
+    pub run: RunId,
+    /// 1 for the first start of that run.
+    pub attempt: u32,
+    /// Index into the version's `handlers`.
+    pub handler: u16,
+    /// How long it may take; `None` is the function's own.
+    pub timeout: Option<Duration>,
+    /// What it is about.
+    pub what: What,
+}
+
+/// What an attempt is about.
+#[derive(Debug)]
+pub enum What {
+    /// A request; its answer is the response.
+    Http(HttpRequest),
+    /// An event; its answer is a JSON result.
+    Event {
+        /// The CloudEvent as JSON; at most `limits::MAX_FRAME` bytes.
+        json: Bytes,
+    },
+}
+
+/// A request for user code.
+#[derive(Debug)]
+pub struct HttpRequest {
+    /// At most 255 bytes; longer ones are cut.
+    pub method: http::Method,
+    /// Path and query as they came; at most 65,535 bytes.
+    pub target: Bytes,
+    /// The caller's address.
+    pub remote: String,
+    /// What the route captured from the path, percent-decoded.
+    pub params: Vec<(String, String)>,
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
+}

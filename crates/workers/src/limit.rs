@@ -1,0 +1,87 @@
+//! The concurrency of a function: attempts at once, over all of its versions.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+
+use crate::pool::PoolShared;
+
+/// A number of permits shared by all versions of a function.
+pub struct Limit {
+    most: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    used: u32,
+    /// Pools that had to hold a reservation back because of this limit.
+    waiting: VecDeque<Weak<PoolShared>>,
+}
+
+impl Limit {
+    /// That many attempts at once; at least one.
+    pub fn new(most: u32) -> Arc<Self> {
+        Arc::new(Self {
+            most: most.max(1),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Attempts that run or have a place reserved.
+    pub fn used(&self) -> u32 {
+        self.state.lock().used
+    }
+
+    /// How many there may be.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// Takes a permit if one is free.
+    pub(crate) fn try_take(self: &Arc<Self>) -> Option<Permit> {
+        let mut state = self.state.lock();
+        if state.used >= self.most {
+            return None;
+        }
+        state.used += 1;
+        Some(Permit(Arc::clone(self)))
+    }
+
+    /// Has `pool` look again when a permit comes free.
+    pub(crate) fn wait(&self, pool: &Arc<PoolShared>) {
+        let mut state = self.state.lock();
+        let here = Arc::downgrade(pool);
+        if !state.waiting.iter().any(|other| other.ptr_eq(&here)) {
+            state.waiting.push_back(here);
+        }
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Limit({} of {})", self.used(), self.most)
+    }
+}
+
+/// One permit; dropping it gives it back and wakes a pool that waits. Never dropped while a
+/// pool's lock is held.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Limit>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.0.state.lock();
+            state.used -= 1;
+            state.waiting.pop_front()
+        };
+        if let Some(pool) = next.and_then(|pool| pool.upgrade()) {
+            pool.serve_waiting();
+        }
+    }
+}
