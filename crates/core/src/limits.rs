@@ -29,8 +29,11 @@ pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How long the id of an outside event is remembered, so that its repetition is recognised.
 pub const DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// The largest body of a buffered HTTP request or asynchronous event, bytes: Lambda's own limit.
+/// The largest body of an HTTP request or asynchronous event, bytes: Lambda's own limit. A
+/// function that streams may ask for more with `max_body`.
 pub const MAX_BODY: u64 = 6 * MIB;
+/// The most that `max_body` may ask for, bytes: what S3 takes in one put.
+pub const MOST_MAX_BODY: u64 = 5 * 1024 * MIB;
 /// All header fields of a request together, bytes.
 pub const MAX_HEADERS: usize = 32 * 1024;
 /// The largest result of an attempt that is kept in its run record, bytes.
@@ -139,8 +142,9 @@ pub const MAX_OBJECT_METADATA: usize = 2 * 1024;
 pub const MAX_OBJECT_PAGE: usize = 1000;
 /// Bodies up to this are gathered in memory and written at once, bytes.
 pub const SMALL_OBJECT: usize = 256 * 1024;
-/// Bytes of an object's body that wait for the disk, or that one read brings.
-pub const OBJECT_CHUNK: usize = 1024 * 1024;
+/// Bytes of an object's body that are written or read at once; an upload has two of them in
+/// memory, a download one.
+pub const OBJECT_CHUNK: usize = 256 * 1024;
 /// An upload whose sender is silent for this long is given up.
 pub const OBJECT_IDLE: Duration = Duration::from_secs(60);
 /// An HTML form upload, which cannot be streamed, bytes.

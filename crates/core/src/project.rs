@@ -120,6 +120,9 @@ pub struct Function {
     pub timeout: Duration,
     /// V8 heap of one worker, bytes.
     pub memory: u64,
+    /// The largest HTTP request body it takes, bytes (`max_body` in the manifest, such as
+    /// "64MiB"; `limits::MAX_BODY` by default, at most `limits::MOST_MAX_BODY`).
+    pub max_body: u64,
     /// Its environment variables.
     pub env: BTreeMap<String, Setting>,
     /// What of ours it may touch.
