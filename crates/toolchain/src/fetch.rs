@@ -1,0 +1,193 @@
+//! Fetches a pinned package through npm, checks it, and puts it in the cache whole or not at all.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime},
+};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{
+    error::ToolchainError,
+    limits,
+    npm_failure::NpmFailure,
+    pins::Pin,
+    process::{Bounds, Unfinished, run},
+    progress::Progress,
+    unpack::{self, Wanted},
+};
+
+const WORK: &str = ".fetch-";
+
+/// What is fetched, with what and to where.
+pub(crate) struct Fetch<'a> {
+    /// The package.
+    pub(crate) pin: Pin,
+    /// As people call it: "Node 24.21.0".
+    pub(crate) what: String,
+    /// Which of its files.
+    pub(crate) wanted: Wanted,
+    /// The npm program to use.
+    pub(crate) npm: &'a Path,
+    /// PATH for it.
+    pub(crate) path: &'a OsStr,
+    /// The cache.
+    pub(crate) cache: &'a Path,
+    /// The folder in the cache that the package becomes.
+    pub(crate) place: &'a Path,
+    /// How long npm may take.
+    pub(crate) bounds: Bounds,
+    /// Who hears of it.
+    pub(crate) progress: &'a dyn Progress,
+}
+
+impl Fetch<'_> {
+    /// Fetches the package, unless `place` is there already when all is done: another server may
+    /// have been faster, and what it put there is as good.
+    pub(crate) async fn run(&self) -> Result<(), ToolchainError> {
+        let began = Instant::now();
+        let Pin { megabytes, .. } = self.pin;
+        let what = &self.what;
+        self.progress
+            .started(&format!("Fetching {what} through npm ({megabytes} MB)"));
+        let work = self.work_folder()?;
+        let tarball = self.pack(work.path()).await?;
+        let unpacked = work.path().join("unpacked");
+        self.check_and_unpack(tarball, unpacked.clone()).await?;
+        self.put_in_place(&unpacked)?;
+        self.progress.done(began.elapsed());
+        Ok(())
+    }
+
+    fn work_folder(&self) -> Result<TempDir, ToolchainError> {
+        let failed = |source| cache_error("create a folder in", self.cache, source);
+        fs::create_dir_all(self.cache).map_err(failed)?;
+        remove_stale_work(self.cache);
+        tempfile::Builder::new()
+            .prefix(WORK)
+            .tempdir_in(self.cache)
+            .map_err(failed)
+    }
+
+    /// Lets npm put the tarball into the folder.
+    async fn pack(&self, folder: &Path) -> Result<PathBuf, ToolchainError> {
+        let mut command = Command::new(self.npm);
+        command
+            .arg("pack")
+            .arg(self.package())
+            // npm before 7 has no such option and packs into the folder it runs in.
+            .arg(format!("--pack-destination={}", folder.display()))
+            .args(["--ignore-scripts", "--no-progress", "--no-audit"])
+            .args(limits::NPM_RETRIES)
+            .current_dir(folder)
+            .env("PATH", self.path)
+            .env("npm_config_update_notifier", "false");
+        let done = run(&mut command, self.bounds)
+            .await
+            .map_err(|unfinished| self.unfinished(unfinished))?;
+        let tarball = folder.join(format!("{}-{}.tgz", self.pin.name, self.pin.version));
+        if done.status.success() && tarball.is_file() {
+            return Ok(tarball);
+        }
+        Err(ToolchainError::Fetch {
+            package: self.package(),
+            failure: Box::new(NpmFailure::read(&done.output)),
+        })
+    }
+
+    fn unfinished(&self, unfinished: Unfinished) -> ToolchainError {
+        match unfinished {
+            Unfinished::Start(source) => ToolchainError::Start {
+                program: self.npm.to_owned(),
+                source,
+            },
+            Unfinished::Stopped { after, .. } => ToolchainError::Stalled {
+                package: self.package(),
+                after,
+            },
+        }
+    }
+
+    async fn check_and_unpack(
+        &self,
+        tarball: PathBuf,
+        into: PathBuf,
+    ) -> Result<(), ToolchainError> {
+        let (pin, wanted, package) = (self.pin, self.wanted, self.package());
+        self.progress.step("Checking and unpacking it");
+        let work = move || {
+            let unpack_error = |source| ToolchainError::Unpack {
+                package: package.clone(),
+                into: into.clone(),
+                source,
+            };
+            let actual = unpack::integrity(&tarball).map_err(unpack_error)?;
+            if actual != pin.integrity {
+                return Err(ToolchainError::Integrity {
+                    package,
+                    expected: pin.integrity.to_owned(),
+                    actual,
+                });
+            }
+            fs::create_dir(&into).map_err(unpack_error)?;
+            unpack::unpack(&tarball, &into, wanted).map_err(unpack_error)?;
+            // On disk before it is in place: what stands in the cache is trusted.
+            File::open(&into)
+                .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+                .map_err(unpack_error)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(panicked) => Err(cache_error(
+                "unpack into",
+                self.cache,
+                io::Error::other(panicked),
+            )),
+        }
+    }
+
+    fn put_in_place(&self, unpacked: &Path) -> Result<(), ToolchainError> {
+        let failed = |source| cache_error("create", self.place, source);
+        if let Some(parent) = self.place.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        match fs::rename(unpacked, self.place) {
+            Err(_) if self.place.is_dir() => Ok(()),
+            done => done.map_err(failed),
+        }
+    }
+
+    fn package(&self) -> String {
+        format!("{}@{}", self.pin.name, self.pin.version)
+    }
+}
+
+pub(crate) fn cache_error(doing: &'static str, path: &Path, source: io::Error) -> ToolchainError {
+    ToolchainError::Cache {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Removes what fetches left behind that were killed. It only tidies up, so errors do not matter.
+fn remove_stale_work(cache: &Path) {
+    let Ok(entries) = fs::read_dir(cache) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|time| {
+                SystemTime::now().duration_since(time).unwrap_or_default() > limits::STALE_WORK
+            });
+        if old && entry.file_name().to_string_lossy().starts_with(WORK) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
