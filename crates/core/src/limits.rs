@@ -185,3 +185,30 @@ pub const ADMIN_PAGE: usize = 100;
 pub const MAX_ADMIN_PAGE: usize = 1000;
 /// Log streams that may be followed at once over the admin API.
 pub const LOG_FOLLOWERS: usize = 64;
+
+/// The longest manifest that is read, bytes: a thousand functions need a tenth of it.
+pub const MAX_MANIFEST: usize = 1024 * 1024;
+/// The longest path of a route, bytes.
+pub const MAX_ROUTE: usize = 1024;
+/// The least that `max_body` may ask for, bytes.
+pub const LEAST_MAX_BODY: u64 = KIB;
+/// The shortest timeout a manifest may ask for: less than a cold start leaves no time for work.
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// The most attempts a manifest may ask for; with the default backoff they take three days.
+pub const MOST_ATTEMPTS: u32 = 1000;
+/// The shortest bound of a wait between attempts.
+pub const MIN_BACKOFF: Duration = Duration::from_millis(1);
+/// The longest bound of a wait between attempts.
+pub const MOST_BACKOFF: Duration = Duration::from_secs(24 * 3600);
+/// The shortest `max_age` of a delivery.
+pub const MIN_MAX_AGE: Duration = Duration::from_secs(1);
+/// The longest `max_age` of a delivery.
+pub const MOST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The largest `concurrency` of a function.
+pub const MOST_CONCURRENCY: u32 = 100_000;
+/// The largest `per_worker` of a function.
+pub const MOST_PER_WORKER: u32 = 10_000;
+/// The shortest `scale_down_after` of a function.
+pub const MIN_SCALE_DOWN_AFTER: Duration = Duration::from_secs(1);
+/// The longest `scale_down_after` of a function.
+pub const MAX_SCALE_DOWN_AFTER: Duration = Duration::from_secs(24 * 3600);

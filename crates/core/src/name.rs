@@ -14,6 +14,11 @@ pub struct InvalidName {
 }
 
 impl InvalidName {
+    /// What the text was to name, such as `bucket name`.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
     /// What the text would have to look like.
     pub fn rule(&self) -> &'static str {
         self.rule

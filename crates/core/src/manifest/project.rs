@@ -1,0 +1,310 @@
+//! The whole manifest: its resources, its functions, its environments.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use super::{
+    Files,
+    document::{Kind, Node, Span, Table},
+    environment, function,
+    keys::{BUCKET, DATABASE, ENVIRONMENT, PROJECT},
+    problem::{Problem, Report},
+    reader::{Fields, Item, parse_name},
+    routes::Endpoints,
+    setting, suggest,
+};
+use crate::{
+    name::{BucketName, DatabaseName, EnvironmentName, FunctionName, InvalidName, ProjectName},
+    project::{Bucket, Database, Function, NodeMajor, Project},
+};
+
+/// What the readers of functions need to know of everything else.
+pub(super) struct Scene<'a> {
+    pub(super) environment: &'a EnvironmentName,
+    pub(super) files: &'a dyn Files,
+    pub(super) node: NodeMajor,
+    pub(super) resources: Resources,
+    /// The names of all functions, as written.
+    pub(super) functions: Vec<String>,
+    pub(super) endpoints: Endpoints,
+}
+
+impl Scene<'_> {
+    /// Whether leniency is allowed.
+    pub(super) fn is_dev(&self) -> bool {
+        self.environment.as_str() == "dev"
+    }
+}
+
+/// What functions may refer to.
+pub(super) struct Resources {
+    pub(super) buckets: Declared,
+    pub(super) databases: Declared,
+}
+
+/// The resources of one kind, as written: also those with a mistake of their own, so that one
+/// mistake is not reported at every place that refers to it.
+pub(super) struct Declared {
+    pub(super) kind: &'static str,
+    names: Vec<String>,
+}
+
+impl Declared {
+    /// One of them, or a made-up one, for examples.
+    pub(super) fn example(&self) -> &str {
+        self.names.first().map_or("NAME", String::as_str)
+    }
+
+    /// The name, if such a resource was declared.
+    pub(super) fn resolve<N>(&self, name: &str, at: &Span, report: &Report) -> Option<N>
+    where
+        N: FromStr<Err = InvalidName>,
+    {
+        if self.names.iter().any(|known| known == name) {
+            return name.parse().ok();
+        }
+        let kind = self.kind;
+        let parsed: N = parse_name(name, at, report)?;
+        let declare = format!("declare it: [{kind}.{}]", header(name));
+        let near = suggest::closest(name, self.names.iter().map(String::as_str));
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`? Or {declare}"),
+            None => declare,
+        };
+        report.problem(Problem::at(at, format!("there is no {kind} `{name}`")).help(help));
+        drop(parsed);
+        None
+    }
+}
+
+/// A name as it would be written in a table's header.
+fn header(name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if name.bytes().all(bare) {
+        name.to_owned()
+    } else {
+        format!("\"{name}\"")
+    }
+}
+
+/// Reads the manifest for one environment; checks the sections of the others too.
+pub(super) fn read(
+    document: &Table,
+    environment: &EnvironmentName,
+    files: &dyn Files,
+) -> Result<(Project, Vec<Problem>), Vec<Problem>> {
+    let report = Report::default();
+    check_environments(document, environment, &report);
+    let asked = environment::declared(document).find(|(name, _)| name == environment);
+    let over = asked.map(|(_, node)| node);
+    let project = read_merged(document, over, environment, files, &report);
+    let (mut problems, warnings) = report.into_parts();
+    let others = environment::declared(document).filter(|(name, _)| name != environment);
+    for (name, node) in others {
+        add_own_problems(&mut problems, own_problems(document, &name, node, files));
+    }
+    match project {
+        Some(project) if problems.is_empty() => Ok((project, warnings)),
+        _ => Err(problems),
+    }
+}
+
+/// Adds what the sections of other environments have, in the order of the text and once.
+fn add_own_problems(problems: &mut Vec<Problem>, own: Vec<Problem>) {
+    for problem in own {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems.sort_by_key(|problem| problem.at.as_ref().map(|at| (at.start, at.end)));
+}
+
+/// The problems that another environment's own section causes.
+fn own_problems(
+    document: &Table,
+    name: &EnvironmentName,
+    node: &Node,
+    files: &dyn Files,
+) -> Vec<Problem> {
+    let report = Report::default();
+    read_merged(document, Some(node), name, files, &report);
+    let mut places = Vec::new();
+    environment::places(node, &mut places);
+    let (mut problems, _) = report.into_parts();
+    problems.retain(|problem| {
+        let at = problem.at.as_ref();
+        at.is_some_and(|at| (places.iter()).any(|own| own.start <= at.start && at.end <= own.end))
+    });
+    problems
+}
+
+fn check_environments(document: &Table, asked: &EnvironmentName, report: &Report) {
+    let mut names = Vec::new();
+    if let Some((key, node)) = document.get("environment") {
+        let item = Item::of(key, node, report);
+        let expected = "a table of environments: [environment.production]";
+        for (key, over) in item.entries(expected).into_iter().flatten() {
+            let name: Option<EnvironmentName> = parse_name(&key.name, &key.span, report);
+            names.extend(name.map(|name| name.to_string()));
+            over.fields(&ENVIRONMENT, format!("environment `{}`", key.name));
+        }
+    }
+    let known = |name: &&str| *name == asked.as_str();
+    let all = || (names.iter().map(String::as_str)).chain(environment::ALWAYS);
+    if all().find(known).is_none() {
+        let mut listed: Vec<&str> = all().collect();
+        listed.sort_unstable();
+        listed.dedup();
+        report.problem(
+            Problem::of_the_whole(format!("there is no environment `{asked}`")).help(format!(
+                "there is {}; declare it: [environment.{asked}]",
+                listed
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
+        );
+    }
+}
+
+fn read_merged(
+    document: &Table,
+    over: Option<&Node>,
+    environment: &EnvironmentName,
+    files: &dyn Files,
+    report: &Report,
+) -> Option<Project> {
+    let root = Node {
+        span: 0..0,
+        kind: Kind::Table(environment::merged(document, over)),
+    };
+    let item = Item {
+        name: "the manifest",
+        key: None,
+        node: &root,
+        report,
+    };
+    let fields = item.fields(&PROJECT, "the manifest")?;
+    let name = project_name(&fields);
+    let node = (fields.get("node"))
+        .and_then(function::node_major)
+        .unwrap_or(NodeMajor::V24);
+    let scene = Scene {
+        environment,
+        files,
+        node,
+        resources: Resources {
+            buckets: declared(&fields, "bucket"),
+            databases: declared(&fields, "database"),
+        },
+        functions: declared(&fields, "function").names,
+        endpoints: Endpoints::default(),
+    };
+    let buckets = named(&fields, "bucket", read_bucket);
+    let databases = named(&fields, "database", read_database);
+    let functions = read_functions(&fields, &scene);
+    scene.endpoints.refuse_collisions(report);
+    Some(Project {
+        name: name?,
+        environment: environment.clone(),
+        node,
+        buckets,
+        databases,
+        functions,
+    })
+}
+
+fn project_name(fields: &Fields<'_>) -> Option<ProjectName> {
+    let Some(item) = fields.get("name") else {
+        fields.report.problem(
+            Problem::of_the_whole("the manifest has no `name`")
+                .help("write name = \"NAME\" in its first line: every identity begins with it"),
+        );
+        return None;
+    };
+    item.name_of("the project's name")
+}
+
+fn declared(fields: &Fields<'_>, kind: &'static str) -> Declared {
+    let table = fields.get(kind).and_then(|item| item.node.as_table());
+    let keys = table.into_iter().flat_map(|table| table.0.iter());
+    Declared {
+        kind,
+        names: keys.map(|(key, _)| key.name.clone()).collect(),
+    }
+}
+
+/// Reads the tables under `[kind.NAME]`.
+fn named<N, T>(
+    fields: &Fields<'_>,
+    kind: &'static str,
+    read: impl Fn(&N, Item<'_>) -> Option<T>,
+) -> BTreeMap<N, T>
+where
+    N: FromStr<Err = InvalidName> + Ord,
+{
+    let expected = format!("tables: [{kind}.NAME]");
+    let entries = fields.get(kind).and_then(|item| item.entries(&expected));
+    let mut all = BTreeMap::new();
+    for (key, item) in entries.into_iter().flatten() {
+        if let Some(name) = parse_name::<N>(&key.name, &key.span, fields.report)
+            && let Some(value) = read(&name, item)
+        {
+            all.insert(name, value);
+        }
+    }
+    all
+}
+
+fn read_bucket(name: &BucketName, item: Item<'_>) -> Option<Bucket> {
+    item.fields(&BUCKET, format!("bucket `{name}`"))
+        .map(|_| Bucket::default())
+}
+
+fn read_database(name: &DatabaseName, item: Item<'_>) -> Option<Database> {
+    let fields = item.fields(&DATABASE, format!("database `{name}`"))?;
+    let url = fields.required("url", &format!("url = \"sqlite:data/{name}.db\""))?;
+    check_scheme(url);
+    Some(Database {
+        url: setting::read(url)?,
+    })
+}
+
+/// A URL that stands in the manifest must be one we can open. One that is read elsewhere is
+/// checked when it is read.
+fn check_scheme(url: Item<'_>) {
+    let Kind::Text(text) = &url.node.kind else {
+        return;
+    };
+    let later = ["postgres:", "postgresql:", "mysql:", "mariadb:", "mongodb:"];
+    if let Some(scheme) = later.iter().find(|scheme| text.starts_with(**scheme)) {
+        url.refuse(
+            format!("a database on `{scheme}` is not supported yet by this version"),
+            "expected `sqlite:` and the path of a file",
+        );
+    } else if text.strip_prefix("sqlite:").is_none_or(str::is_empty) {
+        let path = text
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches('/');
+        let path = if path.is_empty() {
+            "data/NAME.db"
+        } else {
+            path
+        };
+        url.refuse(
+            format!(
+                "`url` is {}, which names no database",
+                super::document::quoted(text)
+            ),
+            format!("expected `sqlite:` and the path of a file, such as \"sqlite:{path}\""),
+        );
+    }
+}
+
+fn read_functions(fields: &Fields<'_>, scene: &Scene<'_>) -> BTreeMap<FunctionName, Function> {
+    named(fields, "function", |name: &FunctionName, item| {
+        function::read(name.clone(), item, scene)
+    })
+}
