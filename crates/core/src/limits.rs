@@ -212,3 +212,23 @@ pub const MOST_PER_WORKER: u32 = 10_000;
 pub const MIN_SCALE_DOWN_AFTER: Duration = Duration::from_secs(1);
 /// The longest `scale_down_after` of a function.
 pub const MAX_SCALE_DOWN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Reading queries of one database at once, beside its one writer.
+pub const DATABASE_READERS: usize = 4;
+/// Queries of functions at once, over all databases: each holds a thread while it runs.
+pub const DATABASE_THREADS: usize = 32;
+/// How long a query waits for its turn and for locks of other processes.
+pub const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
+/// A transaction in which nothing was asked for this long is rolled back: others wait for it.
+pub const TRANSACTION_IDLE: Duration = Duration::from_secs(10);
+/// A transaction older than this is rolled back.
+pub const TRANSACTION_TOTAL: Duration = Duration::from_secs(60);
+/// How often a captured database is looked at when nothing told of a change.
+pub const CAPTURE_POLL: Duration = Duration::from_millis(500);
+/// Rows of an outbox that are read, submitted and removed at once.
+pub const CAPTURE_BATCH_ROWS: usize = 500;
+/// Bytes of events after which a batch of changes is submitted.
+pub const CAPTURE_BATCH_BYTES: usize = MIB as usize;
+/// A single value of a row longer than this (bytes, or characters of text) is left out of its
+/// change event, which then says how long it is: events end at `MAX_BODY` anyway.
+pub const MAX_CAPTURED_VALUE: u64 = 4 * MIB;
