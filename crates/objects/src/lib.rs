@@ -1,1 +1,25 @@
-//! The buckets of Wakeful: the S3 protocol and blob storage, indexed through the store's transaction.
+//! The buckets of Wakeful: S3-compatible object storage inside the server.
+//!
+//! Three layers, each knowing only the one below:
+//! - `s3` speaks the protocol (through the s3s crate), checks signatures and grants;
+//! - `buckets` holds the rules of objects, conditions and multipart uploads. The index lives in
+//!   the store: an object becomes visible, and the event that tells of it is owed, in one
+//!   transaction submitted through the sink;
+//! - `blob` keeps bytes in files. A blob is named by a drawn number, never by a key, is on disk
+//!   before its transaction is submitted, and is removed after the transaction that replaced it.
+//!   What a crash leaves behind without an index entry is swept at the next start.
+
+mod blob;
+mod buckets;
+mod checksum;
+mod error;
+mod model;
+
+pub use blob::BlobStream;
+pub use buckets::{Buckets, Options};
+pub use checksum::{Algorithm, Checksum, Coverage};
+pub use error::{ObjectError, OpenError};
+pub use model::{
+    Body, BodyError, ByteRange, Claim, CompletedPart, Completion, Expect, Headers, ListQuery,
+    Listing, ObjectInfo, ObjectRead, PartInfo, Trailer, UploadInfo, Written,
+};

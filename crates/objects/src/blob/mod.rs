@@ -1,0 +1,161 @@
+//! Bytes in files. Knows neither keys nor buckets: a blob is a number, and a file named by it.
+//!
+//! Layout: `<folder>/<2 hex>/<16 hex of the id>`. The two digits spread the files; they are
+//! computed from the id and must never change. A file's name says nothing about its being whole:
+//! only what the index refers to is. Files are created exclusively at their final name, so two
+//! writers can never share one, and a name left over from a crash is skipped.
+
+mod pins;
+mod read;
+mod sweep;
+mod write;
+
+pub(crate) use read::BeginError;
+pub use read::BlobStream;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use wakeful_core::{
+    id::IdSource,
+    port::{BlobId, Clock},
+};
+
+use crate::error::ObjectError;
+pub(crate) use pins::Pinned;
+use pins::Pins;
+pub(crate) use write::{FreshBlob, Received};
+
+/// The folder of all blobs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct BlobFolder(Arc<Inner>);
+
+struct Inner {
+    root: PathBuf,
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdSource>,
+    pins: Pins,
+}
+
+impl BlobFolder {
+    /// Opens the folder; makes it and its 256 subfolders where they are missing.
+    pub(crate) fn open(
+        root: PathBuf,
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdSource>,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(&root)?;
+        let mut made = false;
+        for digits in 0..=u8::MAX {
+            let folder = root.join(format!("{digits:02x}"));
+            if !folder.is_dir() {
+                fs::create_dir(&folder)?;
+                made = true;
+            }
+        }
+        if made {
+            sync_folder(&root)?;
+            if let Some(parent) = root
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+            {
+                sync_folder(parent)?;
+            }
+        }
+        Ok(Self(Arc::new(Inner {
+            root,
+            clock,
+            ids,
+            pins: Pins::default(),
+        })))
+    }
+
+    fn draw(&self) -> BlobId {
+        BlobId(self.0.ids.draw(self.0.clock.now()))
+    }
+
+    fn path(&self, blob: BlobId) -> PathBuf {
+        self.0
+            .root
+            .join(subfolder(blob))
+            .join(format!("{:016x}", blob.0))
+    }
+
+    /// Keeps these blobs readable until the answer is dropped, even when they are retired.
+    pub(crate) fn pin(&self, blobs: impl IntoIterator<Item = BlobId>) -> Pinned {
+        Pinned::new(self.clone(), blobs.into_iter().collect())
+    }
+
+    /// Removes blobs that nothing refers to any more, at once or after their last reader.
+    pub(crate) fn retire(&self, blobs: impl IntoIterator<Item = BlobId>) {
+        for blob in blobs {
+            if self.0.pins.retire(blob) {
+                self.unlink(blob);
+            }
+        }
+    }
+
+    /// A blob that cannot be removed now costs room, not correctness: the next start sweeps it.
+    fn unlink(&self, blob: BlobId) {
+        let path = self.path(blob);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "a blob could not be removed");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The two digits of a blob's subfolder. The low bits of an id are mostly zero (a counter within
+/// a millisecond), so the low byte of its milliseconds is mixed in.
+fn subfolder(blob: BlobId) -> String {
+    let mixed = blob.0 ^ (blob.0 >> 21) ^ (blob.0 >> 8);
+    format!("{:02x}", mixed & 0xff)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// An error of the disk, with what was being done. A full disk is told apart.
+fn disk(doing: &str, path: &Path, cause: io::Error) -> ObjectError {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ObjectError::DiskFull,
+        _ => ObjectError::Disk {
+            doing: format!("{doing} {}", path.display()),
+            cause,
+        },
+    }
+}
+
+/// Runs what blocks on a thread made for it. Panics go on here.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
+) -> Result<T, ObjectError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(ObjectError::Stopping),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files that exist are found by this rule: it must never change.
+    #[test]
+    fn subfolders_are_what_they_were() {
+        let at = |id| subfolder(BlobId(id));
+        assert_eq!(at(0), "00");
+        assert_eq!(at(1), "01");
+        assert_eq!(at(0x0123_4567_89ab_cdef), "5f");
+        assert_eq!(at(i64::MAX), "ff");
+    }
+}
