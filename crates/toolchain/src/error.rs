@@ -1,10 +1,10 @@
 //! Why there is no Node or npm to run with.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf};
 
 use wakeful_core::project::NodeMajor;
 
-use crate::{npm_failure::NpmFailure, pins};
+use crate::{npm_failure::NpmFailure, pins, process::Bound};
 
 /// A Node on PATH that is not the one asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,15 +80,15 @@ pub enum ToolchainError {
     },
     /// npm did nothing for too long.
     #[error(
-        "npm was fetching {package} and moved nothing for {} s, so it was stopped. Check \
+        "npm was fetching {package} and {bound}, so it was stopped. Check \
          `npm config get registry`, the proxy (`npm config get https-proxy`) and the network, and \
-         start again", after.as_secs()
+         start again"
     )]
     Stalled {
         /// Its name and version.
         package: String,
-        /// For how long nothing moved, or it took in all.
-        after: Duration,
+        /// The bound that it reached.
+        bound: Bound,
     },
     /// What came is not what we know.
     #[error(

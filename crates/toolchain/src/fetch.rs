@@ -105,9 +105,9 @@ impl Fetch<'_> {
                 program: self.npm.to_owned(),
                 source,
             },
-            Unfinished::Stopped { after, .. } => ToolchainError::Stalled {
+            Unfinished::Stopped { bound, .. } => ToolchainError::Stalled {
                 package: self.package(),
-                after,
+                bound,
             },
         }
     }
@@ -189,5 +189,98 @@ fn remove_stale_work(cache: &Path) {
         if old && entry.file_name().to_string_lossy().starts_with(WORK) {
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+    use crate::testing::{Heard, Machine};
+
+    /// A machine whose npm gives a small package, and the pin of that package.
+    fn machine_with_package() -> (Machine, Pin) {
+        let machine = Machine::new();
+        let tarball = machine.bin().join("demo.tgz");
+        let packed = GzEncoder::new(File::create(&tarball).unwrap(), Compression::fast());
+        let mut builder = tar::Builder::new(packed);
+        for (path, text) in [("package/a.txt", "A"), ("package/b/c.txt", "C")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(text.len() as u64);
+            builder
+                .append_data(&mut header, path, text.as_bytes())
+                .unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap();
+        let pin = Pin {
+            name: "demo",
+            version: "1.0.0",
+            integrity: unpack::integrity(&tarball).unwrap().leak(),
+            megabytes: 1,
+        };
+        let script = format!("cp {} demo-1.0.0.tgz", tarball.display());
+        (machine.program("npm", &script), pin)
+    }
+
+    async fn fetch(machine: &Machine, pin: Pin, heard: &Heard) -> Result<(), ToolchainError> {
+        let fetch = Fetch {
+            pin,
+            what: "Demo 1".into(),
+            wanted: Wanted::All,
+            npm: &machine.bin().join("npm"),
+            path: &OsString::new(),
+            cache: &machine.cache(),
+            place: &machine.cache().join("demo/1.0.0"),
+            bounds: Bounds::NETWORK,
+            progress: heard,
+        };
+        fetch.run().await
+    }
+
+    #[tokio::test]
+    async fn a_package_comes_whole_and_its_progress_is_told() {
+        let (machine, pin) = machine_with_package();
+        let heard = Heard::default();
+        fetch(&machine, pin, &heard).await.unwrap();
+        let files = ["demo/1.0.0/a.txt", "demo/1.0.0/b/c.txt"].map(PathBuf::from);
+        assert_eq!(machine.cached(), files);
+        let told = [
+            "Fetching Demo 1 through npm (1 MB)",
+            "Checking and unpacking it",
+            "done",
+        ];
+        assert_eq!(heard.lines(), told);
+        assert_eq!(fs::read_dir(machine.cache()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn two_servers_may_fetch_the_same_at_once() {
+        let (machine, pin) = machine_with_package();
+        let heard = Heard::default();
+        let fetch = || fetch(&machine, pin, &heard);
+        let (one, two, three) = tokio::join!(fetch(), fetch(), fetch());
+        one.and(two).and(three).unwrap();
+        assert_eq!(machine.cached().len(), 2);
+        assert_eq!(fs::read_dir(machine.cache()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_killed_fetches_left_is_removed_after_a_day() {
+        let (machine, pin) = machine_with_package();
+        let (old, new) = (
+            machine.cache().join(".fetch-old"),
+            machine.cache().join(".fetch-new"),
+        );
+        for folder in [&old, &new] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let long_ago = SystemTime::now() - 2 * limits::STALE_WORK;
+        File::open(&old).unwrap().set_modified(long_ago).unwrap();
+        fetch(&machine, pin, &Heard::default()).await.unwrap();
+        assert!(!old.exists() && new.exists());
     }
 }

@@ -18,6 +18,8 @@ mod platform;
 mod process;
 mod progress;
 mod search;
+#[cfg(test)]
+mod testing;
 mod toolchain;
 mod unpack;
 
@@ -28,5 +30,6 @@ pub use packages::{
     Installed, PackageError, PackageReport, Scripts, find_package_folders, install_packages,
 };
 pub use pins::least_minor;
+pub use process::Bound;
 pub use progress::{Progress, Silent};
 pub use toolchain::{From, NodeInstall, Options, Toolchain, default_cache};

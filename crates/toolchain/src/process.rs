@@ -1,7 +1,7 @@
 //! Commands that end: run in a group of their own, with bounded time, stillness and output.
 
 use std::{
-    io,
+    fmt, io,
     os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -53,7 +53,26 @@ pub(crate) enum Unfinished {
     /// It could not be started or watched.
     Start(io::Error),
     /// It was killed, since it was still or took too long.
-    Stopped { after: Duration, output: String },
+    Stopped { bound: Bound, output: String },
+}
+
+/// The bound at which a command was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// It moved and printed nothing for this long.
+    Still(Duration),
+    /// It had not ended after this long.
+    Whole(Duration),
+}
+
+impl fmt::Display for Bound {
+    /// What it did, as the end of a sentence: "moved nothing for 60 s".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Still(after) => write!(f, "moved nothing for {} s", after.as_secs()),
+            Self::Whole(after) => write!(f, "did not end within {} s", after.as_secs()),
+        }
+    }
 }
 
 /// Runs a command to its end. Its whole process group is killed when it exceeds its bounds and
@@ -78,10 +97,10 @@ pub(crate) async fn run(command: &mut Command, bounds: Bounds) -> Result<Finishe
             },
             status = child.wait() => break status.map_err(Unfinished::Start)?,
             _ = look.tick() => {
-                if let Some(after) = stillness.exceeded(|| group.bytes_moved()) {
+                if let Some(bound) = stillness.exceeded(|| group.bytes_moved()) {
                     group.kill();
                     let _ = child.wait().await;
-                    return Err(Unfinished::Stopped { after, output: output.into_text() });
+                    return Err(Unfinished::Stopped { bound, output: output.into_text() });
                 }
             }
         }
@@ -194,18 +213,18 @@ impl Stillness {
         self.last_moved = Instant::now();
     }
 
-    /// For how long it was still, or ran, if that is too long.
-    fn exceeded(&mut self, bytes: impl FnOnce() -> u64) -> Option<Duration> {
+    /// The bound that it has reached, if it has.
+    fn exceeded(&mut self, bytes: impl FnOnce() -> u64) -> Option<Bound> {
         if self.started.elapsed() >= self.bounds.whole {
-            return Some(self.started.elapsed());
+            return Some(Bound::Whole(self.bounds.whole));
         }
         let bytes = bytes();
         if bytes != self.bytes {
             self.bytes = bytes;
             self.moved();
         }
-        let still = self.last_moved.elapsed();
-        (still >= self.bounds.still).then_some(still)
+        let still = self.last_moved.elapsed() >= self.bounds.still;
+        still.then_some(Bound::Still(self.bounds.still))
     }
 }
 
@@ -276,11 +295,11 @@ mod tests {
             pid_file.display()
         );
         let stopped = run(&mut shell(&script), bounds(600, 60_000)).await;
-        let Err(Unfinished::Stopped { output, after }) = stopped else {
+        let Err(Unfinished::Stopped { output, bound }) = stopped else {
             panic!("{stopped:?}");
         };
         assert_eq!(output, "before\n");
-        assert!(after >= Duration::from_millis(600));
+        assert_eq!(bound, Bound::Still(Duration::from_millis(600)));
         let pid = std::fs::read_to_string(pid_file).unwrap();
         let until = Instant::now() + Duration::from_secs(10);
         while alive(pid.trim()) {
@@ -304,7 +323,13 @@ mod tests {
         let endless = "while true; do echo x; sleep 0.05; done";
         let stopped = run(&mut shell(endless), bounds(5_000, 700)).await;
         assert!(
-            matches!(stopped, Err(Unfinished::Stopped { .. })),
+            matches!(
+                stopped,
+                Err(Unfinished::Stopped {
+                    bound: Bound::Whole(_),
+                    ..
+                })
+            ),
             "{stopped:?}"
         );
     }

@@ -98,9 +98,7 @@ pub(crate) async fn ask(program: &Path, args: &[&str], path: &OsStr) -> Result<S
             ))
         }
         Err(Unfinished::Start(error)) => Err(format!("cannot be started: {error}")),
-        Err(Unfinished::Stopped { after, .. }) => {
-            Err(format!("did not answer within {} s", after.as_secs()))
-        }
+        Err(Unfinished::Stopped { bound, .. }) => Err(format!("{bound}")),
     }
 }
 

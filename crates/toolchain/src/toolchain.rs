@@ -227,3 +227,6 @@ impl Toolchain {
         Ok(How::Script(script))
     }
 }
+
+#[cfg(test)]
+mod tests;

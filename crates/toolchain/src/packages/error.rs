@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{error::ToolchainError, npm_failure::NpmFailure};
+use crate::{error::ToolchainError, npm_failure::NpmFailure, process::Bound};
 
 /// Why the packages of a folder could not be installed. Trying again is safe: the next install
 /// starts over.
@@ -57,15 +57,15 @@ pub enum PackageError {
     },
     /// npm did nothing for too long.
     #[error(
-        "cannot install the packages of {}: npm moved nothing for {} s, or took too long in all, \
-         and was stopped. Check `npm config get registry`, the proxy \
-         (`npm config get https-proxy`) and the network{}", manifest.display(), after.as_secs(), see(log)
+        "cannot install the packages of {}: npm {bound} and was stopped. Check \
+         `npm config get registry`, the proxy (`npm config get https-proxy`) and the network{}",
+        manifest.display(), see(log)
     )]
     Stalled {
         /// The package.json.
         manifest: PathBuf,
-        /// For how long nothing moved, or it took in all.
-        after: Duration,
+        /// The bound that it reached.
+        bound: Bound,
         /// The file with all it said.
         log: Option<PathBuf>,
     },

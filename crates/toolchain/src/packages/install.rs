@@ -210,9 +210,9 @@ impl Install<'_> {
                 manifest: manifest.file.clone(),
                 source,
             }),
-            Err(Unfinished::Stopped { after, output }) => Err(PackageError::Stalled {
+            Err(Unfinished::Stopped { bound, output }) => Err(PackageError::Stalled {
                 manifest: manifest.file.clone(),
-                after,
+                bound,
                 log: self.keep(args, &output),
             }),
         }

@@ -145,6 +145,15 @@ fn read(file: &Path) -> Result<Vec<u8>, PackageError> {
 fn parse<'a, T: Deserialize<'a>>(file: &Path, bytes: &'a [u8]) -> Result<T, PackageError> {
     // npm accepts a byte order mark, and so do we.
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // Derived code would take an array for a struct's fields in their order.
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return Err(PackageError::Json {
+            file: file.to_owned(),
+            line: 1,
+            column: 1,
+            message: "expected an object, found an array".to_owned(),
+        });
+    }
     serde_json::from_slice(text).map_err(|error| {
         let place = format!(" at line {} column {}", error.line(), error.column());
         PackageError::Json {

@@ -6,6 +6,8 @@ mod install;
 mod lock;
 mod manifest;
 mod stamp;
+#[cfg(test)]
+mod tests;
 
 pub use error::PackageError;
 pub use folders::find_package_folders;
