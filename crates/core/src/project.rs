@@ -249,10 +249,16 @@ impl PartialEq for BucketTrigger {
 }
 
 /// A glob over object keys: `*` and `?` stop at `/`, `**` does not, `{a,b}` and `[a-z]` choose.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KeyPattern {
     text: String,
     matcher: globset::GlobMatcher,
+}
+
+impl fmt::Debug for KeyPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyPattern").field(&self.text).finish()
+    }
 }
 
 impl KeyPattern {

@@ -79,12 +79,26 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Parses a text; the error is its first syntax error.
 pub(super) fn parse(text: &str) -> Result<Table, Problem> {
-    let root = DeTable::parse(text).map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
-        Problem::at(&span, format!("this is no TOML: {}", error.message()))
-            .help("nothing else was checked; see https://toml.io for the syntax")
-    })?;
+    let root = DeTable::parse(text).map_err(|error| syntax_problem(text, &error))?;
     Ok(table(root.get_ref()))
+}
+
+fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
+    let span = error.span().unwrap_or(0..0);
+    let repeated = text
+        .get(span.clone())
+        .filter(|_| error.message() == "duplicate key");
+    let (message, help) = match repeated {
+        Some(key) => (
+            format!("`{key}` stands here a second time"),
+            "leave one of the two out, or join them",
+        ),
+        None => (
+            format!("this is no TOML: {}", error.message()),
+            "see https://toml.io for the syntax",
+        ),
+    };
+    Problem::at(&span, message).help(format!("{help}; nothing else was checked"))
 }
 
 fn table(parsed: &DeTable<'_>) -> Table {

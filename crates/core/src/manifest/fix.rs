@@ -65,10 +65,16 @@ pub fn add_access(
     let path = format!("function.{function}");
     let table = table_like(table, &path)?;
     let path = format!("{path}.access");
-    let access = table_like(child(table, "access", Dotted::No), &path)?;
-    let path = format!("{path}.{}", resource.kind());
-    let levels = table_like(child(access, resource.kind(), Dotted::Yes), &path)?;
-    raise(levels, resource.name(), level);
+    let access = child(table, "access", Dotted::No);
+    keeping_end(access, |access| {
+        let access = table_like(access, &path)?;
+        let path = format!("{path}.{}", resource.kind());
+        let levels = child(access, resource.kind(), Dotted::Yes);
+        keeping_end(levels, |levels| {
+            raise(table_like(levels, &path)?, resource.name(), level);
+            Ok(())
+        })
+    })?;
     Ok(document.to_string())
 }
 
@@ -89,7 +95,7 @@ fn child<'a>(table: &'a mut dyn TableLike, name: &str, dotted: Dotted) -> &'a mu
     if table.get(name).is_none() {
         let mut inner = InlineTable::new();
         inner.set_dotted(dotted == Dotted::Yes);
-        insert(table, name, Value::InlineTable(inner));
+        table.insert(name, Item::Value(Value::InlineTable(inner)));
     }
     table.entry(name).or_insert(Item::None)
 }
@@ -106,25 +112,155 @@ fn raise(levels: &mut dyn TableLike, name: &str, level: Level) {
             *value.decor_mut() = existing.decor().clone();
             *existing = value;
         }
-        None => insert(levels, name, Value::from(word)),
+        None => {
+            levels.insert(name, Item::Value(Value::from(word)));
+        }
     }
 }
 
-/// Inserts at the end. In an inline table, the white space before the closing brace belongs to
-/// the last value; it moves to the new one.
-fn insert(table: &mut dyn TableLike, name: &str, mut value: Value) {
-    let last = table
-        .iter_mut()
-        .last()
-        .and_then(|(_, item)| item.as_value_mut());
-    if let Some(last) = last {
-        let suffix = last.decor().suffix().and_then(|raw| raw.as_str());
-        let suffix = suffix.unwrap_or_default().to_owned();
-        if !suffix.contains('#') && !suffix.is_empty() {
-            last.decor_mut().set_suffix("");
-            value.decor_mut().set_suffix(suffix);
-            value.decor_mut().set_prefix(" ");
-        }
+/// Edits `item`. The white space before the closing brace of an inline table belongs to its last
+/// value; it goes to the one that is last afterwards.
+fn keeping_end<T>(item: &mut Item, edit: impl FnOnce(&mut Item) -> T) -> T {
+    let end = own_inline(item).and_then(last_value).and_then(take_end);
+    let result = edit(item);
+    if let Some(end) = end
+        && let Some(last) = own_inline(item).and_then(last_value)
+    {
+        last.decor_mut().set_suffix(end);
     }
-    table.insert(name, Item::Value(value));
+    result
+}
+
+/// The inline table with braces of its own that `item` may be.
+fn own_inline(item: &mut Item) -> Option<&mut InlineTable> {
+    item.as_inline_table_mut()
+        .filter(|table| !table.is_dotted())
+}
+
+/// The last value of an inline table, looked for through dotted keys.
+fn last_value(table: &mut InlineTable) -> Option<&mut Value> {
+    let (_, last) = table.iter_mut().last()?;
+    let dotted = last.as_inline_table().is_some_and(InlineTable::is_dotted);
+    if dotted {
+        last.as_inline_table_mut().and_then(last_value)
+    } else {
+        Some(last)
+    }
+}
+
+fn take_end(last: &mut Value) -> Option<String> {
+    let end = last.decor().suffix()?.as_str()?.to_owned();
+    let is_space = end.chars().all(char::is_whitespace);
+    is_space.then(|| {
+        last.decor_mut().set_suffix("");
+        end
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixed(text: &str, resource: &str, level: Level) -> Result<String, CannotEdit> {
+        let (kind, name) = resource.split_once('.').unwrap();
+        let resource = match kind {
+            "bucket" => Resource::Bucket(name.parse().unwrap()),
+            _ => Resource::Database(name.parse().unwrap()),
+        };
+        add_access(text, &"f".parse().unwrap(), &resource, level)
+    }
+
+    #[track_caller]
+    fn check(text: &str, resource: &str, level: Level, expected: &str) {
+        assert_eq!(fixed(text, resource, level).unwrap(), expected);
+        // A second time there is nothing left to do.
+        assert_eq!(fixed(expected, resource, level).unwrap(), expected);
+    }
+
+    #[test]
+    fn access_is_added_in_the_style_that_stands_there() {
+        use Level::{Read, Write};
+        check(
+            "# head\n[function.f] # mine\ntimeout = \"1s\" # short\n\n# next\n[function.g]\n",
+            "bucket.photos",
+            Read,
+            "# head\n[function.f] # mine\ntimeout = \"1s\" # short\naccess = { bucket.photos = \"read\" }\n\n# next\n[function.g]\n",
+        );
+        check(
+            "[function.f]\naccess = { bucket.photos = \"read\" } # why\n",
+            "bucket.thumbs",
+            Write,
+            "[function.f]\naccess = { bucket.photos = \"read\", bucket.thumbs = \"write\" } # why\n",
+        );
+        check(
+            "[function.f]\naccess = { bucket.photos = \"read\" }\n",
+            "database.shop",
+            Read,
+            "[function.f]\naccess = { bucket.photos = \"read\", database.shop = \"read\" }\n",
+        );
+        check(
+            "[function.f]\naccess = { bucket.photos = \"read\", database.shop = \"read\" }\n",
+            "bucket.thumbs",
+            Read,
+            "[function.f]\naccess = { bucket.photos = \"read\", bucket.thumbs = \"read\", database.shop = \"read\" }\n",
+        );
+        check(
+            "[function.f]\naccess = {\n  bucket.photos = \"read\", # one\n}\n",
+            "bucket.thumbs",
+            Read,
+            "[function.f]\naccess = {\n  bucket.photos = \"read\", bucket.thumbs = \"read\", # one\n}\n",
+        );
+        check(
+            "[function.f]\naccess.bucket.photos = \"read\"\ntimeout = \"1s\"\n",
+            "database.shop",
+            Read,
+            "[function.f]\naccess.bucket.photos = \"read\"\naccess.database.shop = \"read\"\ntimeout = \"1s\"\n",
+        );
+        check(
+            "[function.f.access]\nbucket.photos = \"read\" # here\n\n[function.g]\n",
+            "bucket.thumbs",
+            Read,
+            "[function.f.access]\nbucket.photos = \"read\" # here\nbucket.thumbs = \"read\"\n\n[function.g]\n",
+        );
+        check(
+            "[function.f]\naccess = { bucket = { photos = \"read\" } }\n",
+            "bucket.a.b",
+            Read,
+            "[function.f]\naccess = { bucket = { photos = \"read\", \"a.b\" = \"read\" } }\n",
+        );
+        check(
+            "[[function.f.on]]\nschedule = \"every 5m\"\n",
+            "bucket.photos",
+            Read,
+            "[function.f]\naccess = { bucket.photos = \"read\" }\n[[function.f.on]]\nschedule = \"every 5m\"\n",
+        );
+    }
+
+    #[test]
+    fn access_is_raised_and_never_lowered() {
+        let text = |level| format!("[function.f]\naccess = {{ bucket.a-b = \"{level}\" }} # x\n");
+        check(&text("read"), "bucket.a-b", Level::Write, &text("write"));
+        check(&text("write"), "bucket.a-b", Level::Read, &text("write"));
+        check(&text("read"), "bucket.a-b", Level::Read, &text("read"));
+    }
+
+    #[test]
+    fn what_cannot_be_edited_is_said() {
+        let check = |text, expected: &str| {
+            let error = fixed(text, "bucket.photos", Level::Read).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check("[function.g]", "no function `f`");
+        check("function = 1", "no function `f`");
+        check("[function", "syntax error");
+        check("[function]\nf = 1", "`function.f` is not a table");
+        check(
+            "[function.f]\naccess = []",
+            "`function.f.access` is not a table",
+        );
+        check(
+            "[function.f.access]\nbucket = \"x\"",
+            "`function.f.access.bucket` is not",
+        );
+    }
 }

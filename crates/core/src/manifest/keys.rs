@@ -84,6 +84,12 @@ impl Section {
         self.knows(name) || self.later.contains(&name)
     }
 
+    /// What to write instead of a word of another system.
+    pub(super) fn meaning(&self, name: &str) -> Option<&'static str> {
+        let found = self.meanings.iter().find(|(word, _)| *word == name);
+        found.map(|(_, help)| *help)
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
         self.keys.iter().map(|key| key.name)
     }
@@ -580,7 +586,14 @@ pub(super) static ENDPOINT: Section = Section {
     later: &[],
     place: "to `http`",
     neighbours: &[&TRIGGER],
-    meanings: &[],
+    meanings: &[
+        ("route", "did you mean `path`?"),
+        ("url", "did you mean `path`?"),
+        (
+            "methods",
+            "did you mean `method`? For all of them leave it out",
+        ),
+    ],
 };
 
 /// One entry of `routes` as a table.

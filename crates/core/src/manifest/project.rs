@@ -222,7 +222,7 @@ fn project_name(fields: &Fields<'_>) -> Option<ProjectName> {
         );
         return None;
     };
-    item.name_of("the project's name")
+    item.name_of("the project's name in quotes")
 }
 
 fn declared(fields: &Fields<'_>, kind: &'static str) -> Declared {

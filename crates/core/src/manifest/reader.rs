@@ -123,8 +123,9 @@ impl<'a> Item<'a> {
         if words.later.contains(&text) {
             self.refuse(
                 format!(
-                    "{} `{text}` is not supported yet by this version",
-                    self.title()
+                    "{} = {} is not supported yet by this version",
+                    self.title(),
+                    quoted(text)
                 ),
                 format!("expected {expected}"),
             );
@@ -240,11 +241,22 @@ impl<'a> Fields<'a> {
     /// The value under a key that must be there; `example` shows how to write it.
     pub(super) fn required(&self, key: &'static str, example: &str) -> Option<Item<'a>> {
         let item = self.get(key);
-        if item.is_none() {
+        if item.is_none() && !self.attempts(key) {
             let message = format!("{} has no `{key}`", self.what);
             (self.report).problem(Problem::at(self.at, message).help(format!("write {example}")));
         }
         item
+    }
+
+    /// Whether an unknown key stands for `key`, so that its absence need not be reported as well.
+    pub(super) fn attempts(&self, key: &str) -> bool {
+        let unknown = (self.table.0.iter()).filter(|(it, _)| !self.section.knows(&it.name));
+        unknown
+            .map(|(it, _)| it.name.as_str())
+            .any(|name| match self.section.meaning(name) {
+                Some(help) => help.contains(key),
+                None => suggest::closest(name, self.section.names()) == Some(key),
+            })
     }
 
     /// Those of its keys that `wanted` picks, in the order of the text.
@@ -268,16 +280,21 @@ impl<'a> Fields<'a> {
         if self.section.later.contains(&name.as_str()) {
             return Problem::at(
                 &key.span,
-                format!("`{name}` of {what} is not supported yet by this version"),
+                format!("`{name}` in {what} is not supported yet by this version"),
             )
             .help("leave it out for now");
         }
         let problem = Problem::at(&key.span, format!("unknown key {} in {what}", quoted(name)));
-        if let Some(neighbour) = (self.section.neighbours.iter()).find(|other| other.has(name)) {
-            return problem.help(format!("`{name}` belongs {}", neighbour.place));
+        if let Some(other) = (self.section.neighbours.iter()).find(|other| other.has(name)) {
+            let later = if other.knows(name) {
+                ""
+            } else {
+                ", and is not supported yet by this version"
+            };
+            return problem.help(format!("`{name}` belongs {}{later}", other.place));
         }
-        if let Some((_, help)) = self.section.meanings.iter().find(|(word, _)| word == name) {
-            return problem.help(*help);
+        if let Some(help) = self.section.meaning(name) {
+            return problem.help(help);
         }
         if self.section.keys.is_empty() {
             return problem.help(format!("{what} has no settings yet: leave it out"));

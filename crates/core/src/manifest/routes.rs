@@ -133,6 +133,12 @@ fn fault(path: &str) -> Option<(String, String)> {
             format!("at most {} bytes", limits::MAX_ROUTE),
         );
     }
+    if let Some(better) = without_foreign_parameters(path) {
+        return say(
+            "has parameters in another system's syntax",
+            format!("write \"{better}\""),
+        );
+    }
     if path.contains(['?', '#']) {
         return say(
             "has a query or fragment",
@@ -145,16 +151,14 @@ fn fault(path: &str) -> Option<(String, String)> {
             "write one path, without white space".to_owned(),
         );
     }
-    if let Some(better) = without_foreign_parameters(path) {
-        return say(
-            "has parameters in another system's syntax",
-            format!("write \"{better}\""),
-        );
-    }
     parameter_fault(path).or_else(|| {
-        let inserted = matchit::Router::new().insert(path, ());
-        let error = inserted.err()?;
-        say(&format!("cannot be routed: {error}"), PARAMETERS.to_owned())
+        let error = matchit::Router::new().insert(path, ()).err()?;
+        let fault = match error {
+            matchit::InsertError::InvalidParamSegment => "has two parameters in one segment",
+            matchit::InsertError::InvalidCatchAll => "goes on after `{*…}`",
+            _ => "has a parameter that cannot be read",
+        };
+        say(fault, PARAMETERS.to_owned())
     })
 }
 
@@ -358,8 +362,8 @@ mod tests {
         check("/a/{id}/{id}", "two parameters called `id`");
         check("/a/{my id}", "white space");
         check("/a/{my-id}", "cannot be called \"my-id\"");
-        check("/a/{x}{y}", "cannot be routed");
-        check("/a/{*x}/b", "cannot be routed");
+        check("/a/{x}{y}", "two parameters in one segment");
+        check("/a/{*x}/b", "goes on after");
         check("/a?b=c", "query");
         check(&format!("/{}", "a".repeat(limits::MAX_ROUTE)), "too long");
     }

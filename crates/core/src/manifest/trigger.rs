@@ -43,7 +43,7 @@ pub(super) struct Placed {
     pub(super) lacks_auth: bool,
 }
 
-/// The sources, and the keys that only go with some of them.
+/// The sources, of which a trigger has one, and the keys that only go with some of them.
 const SOURCES: [&str; 4] = ["http", "bucket", "database", "schedule"];
 const KEYS_OF_SOURCES: [(&str, &[&str]); 5] = [
     ("events", &["bucket", "database"]),
@@ -191,12 +191,9 @@ fn only_source<'a>(fields: &Fields<'a>) -> Option<Item<'a>> {
     match sources.as_slice() {
         [one] => Some(*one),
         [] => {
-            // One that is not supported yet was reported already.
-            if fields
-                .keys(|key| TRIGGER.later.contains(&key))
-                .next()
-                .is_none()
-            {
+            // One that is misspelt or not supported yet was reported already.
+            let later = fields.keys(|key| TRIGGER.later.contains(&key)).next();
+            if later.is_none() && !SOURCES.iter().any(|source| fields.attempts(source)) {
                 fields.report.problem(
                     Problem::at(
                         fields.at,
@@ -422,12 +419,19 @@ fn when(item: Item<'_>) -> Option<When> {
     schedule::validate_cron(text)
         .map_err(|reason| {
             item.refuse(
-                format!("`schedule` is no cron expression: {reason}"),
+                format!("`schedule` is no cron expression: {}", lower_first(&reason)),
                 "expected `minute hour day month weekday`, such as \"0 3 * * *\", or \"every 5m\"",
             );
         })
         .ok()
         .map(|()| When::Cron(text.to_owned()))
+}
+
+/// The parser of cron expressions begins its sentences in upper case; ours go on.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_lowercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
 }
 
 /// Refuses two triggers of one function with the same identity.

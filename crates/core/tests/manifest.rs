@@ -1,0 +1,312 @@
+//! Manifests as data: every `manifests/invalid/*.toml` beside what users see of it (`.err`), every
+//! `manifests/valid/*.toml` beside what it means (`.project`). `UPDATE=1 cargo test` writes the
+//! files anew; read the difference before it is committed.
+//!
+//! A manifest may begin with `# environment: NAME` (`dev` when it says nothing) and
+//! `# files: a.js b/` for what exists in its folder (`functions/f.js` and `functions/g.js`).
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use wakeful_core::{
+    manifest::{self, Files, Found, Loaded, Problems, Source},
+    name::EnvironmentName,
+};
+
+/// What a test says exists; folders end in `/`.
+struct Listed(BTreeSet<String>);
+
+impl Listed {
+    fn of(list: &str) -> Self {
+        Self(list.split_whitespace().map(str::to_owned).collect())
+    }
+}
+
+impl Files for Listed {
+    fn look(&self, path: &Path) -> Found {
+        let path = path.to_str().unwrap();
+        if self.0.contains(path) {
+            Found::File
+        } else if self.0.contains(&format!("{path}/")) {
+            Found::Folder
+        } else {
+            Found::Nothing
+        }
+    }
+}
+
+fn directive<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let prefix = format!("# {name}: ");
+    text.lines()
+        .take_while(|line| line.starts_with("# "))
+        .find_map(|line| line.strip_prefix(prefix.as_str()))
+}
+
+fn dev() -> EnvironmentName {
+    "dev".parse().unwrap()
+}
+
+fn load(text: &str) -> Result<Loaded, Problems> {
+    let environment = directive(text, "environment").unwrap_or("dev");
+    let environment: EnvironmentName = environment.parse().unwrap_or_else(|_| dev());
+    let files = Listed::of(directive(text, "files").unwrap_or("functions/f.js functions/g.js"));
+    let source = Source {
+        name: "wakeful.toml".to_owned(),
+        text: text.to_owned(),
+    };
+    manifest::load(&source, &environment, &files)
+}
+
+fn folder(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/manifests")
+        .join(kind)
+}
+
+/// The manifests of a folder, by name.
+fn cases(kind: &str) -> Vec<(PathBuf, String)> {
+    let mut cases: Vec<_> = fs::read_dir(folder(kind))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "toml"))
+        .map(|path| (path.clone(), fs::read_to_string(&path).unwrap()))
+        .collect();
+    cases.sort();
+    cases
+}
+
+/// Compares every case of a folder with the file beside it.
+fn check(kind: &str, extension: &str, show: impl Fn(&Path, &str) -> String) {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut wrong = Vec::new();
+    for (path, text) in cases(kind) {
+        let actual = show(&path, &text);
+        let beside = path.with_extension(extension);
+        let expected = fs::read_to_string(&beside).unwrap_or_default();
+        if update {
+            fs::write(&beside, &actual).unwrap();
+        } else if actual != expected {
+            let name = beside.display();
+            wrong.push(format!(
+                "--- {name}, expected:\n{expected}\n--- but got:\n{actual}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn mistakes_are_shown_at_their_place() {
+    check("invalid", "err", |path, text| match load(text) {
+        Ok(_) => panic!("{} was accepted", path.display()),
+        Err(problems) => problems.to_string(),
+    });
+    assert!(cases("invalid").len() >= 35);
+}
+
+#[test]
+fn valid_manifests_mean_what_is_written_beside_them() {
+    check("valid", "project", |path, text| {
+        let loaded = load(text).unwrap_or_else(|error| panic!("{}:\n{error}", path.display()));
+        let source = Source {
+            name: "wakeful.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        let warnings: String = (loaded.warnings.iter())
+            .map(|warning| format!("warning: {}", manifest::render(&source, warning)))
+            .collect();
+        format!("{:#?}\n{warnings}", loaded.project)
+    });
+    assert!(cases("valid").len() >= 5);
+}
+
+/// Every place that a problem names lies in the text and on the borders of characters.
+#[test]
+fn places_lie_in_the_text() {
+    for (path, text) in cases("invalid") {
+        let problems = load(&text).unwrap_err();
+        for problem in problems.iter() {
+            let labels = problem.also.iter().map(|(at, _)| at);
+            for at in problem.at.iter().chain(labels) {
+                assert!(text.get(at.clone()).is_some(), "{}: {at:?}", path.display());
+            }
+        }
+    }
+}
+
+/// A manifest cut anywhere is refused or read, but never ends in a panic.
+#[test]
+fn a_manifest_cut_anywhere_does_no_harm() {
+    for (_, text) in cases("valid").into_iter().chain(cases("invalid")) {
+        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+            if let Err(problems) = load(&text[..end]) {
+                assert!(problems.iter().len() > 0);
+                assert!(!problems.to_string().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_schema_accepts_every_valid_manifest() {
+    let schema = manifest::schema();
+    for (path, text) in cases("valid") {
+        let value: Value = toml::from_str(&text).unwrap();
+        let faults = schema_faults(&schema, &schema, &value, "");
+        assert!(faults.is_empty(), "{}: {faults:#?}", path.display());
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_it_can_know_to_be_wrong() {
+    let schema = manifest::schema();
+    for name in [
+        "unknown-key",
+        "unknown-top-key",
+        "memory-number",
+        "timeout-number",
+        "node-unsupported",
+        "events-word",
+        "two-sources",
+        "no-source",
+        "env-number",
+        "on-table",
+        "not-yet-trigger-keys",
+    ] {
+        let text = fs::read_to_string(folder("invalid").join(format!("{name}.toml"))).unwrap();
+        let value: Value = toml::from_str(&text).unwrap();
+        assert!(
+            !schema_faults(&schema, &schema, &value, "").is_empty(),
+            "{name}"
+        );
+    }
+}
+
+/// As much of JSON Schema as ours uses, patterns left out; an unknown keyword is a fault.
+fn schema_faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (keyword, rule) in schema.as_object().unwrap() {
+        let holds = match keyword.as_str() {
+            "$schema" | "$defs" | "title" | "description" | "default" | "examples" | "pattern" => {
+                true
+            }
+            "properties" | "additionalProperties" => {
+                faults.extend(property_faults(root, schema, value, at, keyword));
+                true
+            }
+            "items" => {
+                for item in value.as_array().into_iter().flatten() {
+                    faults.extend(schema_faults(root, rule, item, &format!("{at}[]")));
+                }
+                true
+            }
+            "$ref" => {
+                let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
+                let target = root
+                    .pointer(pointer)
+                    .unwrap_or_else(|| panic!("no {pointer}"));
+                faults.extend(schema_faults(root, target, value, at));
+                true
+            }
+            "type" => match rule.as_str().unwrap() {
+                "object" => value.is_object(),
+                "array" => value.is_array(),
+                "string" => value.is_string(),
+                "integer" => value.is_i64(),
+                other => panic!("unknown type {other}"),
+            },
+            "enum" => rule.as_array().unwrap().contains(value),
+            "required" => (rule.as_array().unwrap().iter())
+                .all(|key| value.get(key.as_str().unwrap()).is_some()),
+            "anyOf" => matching(root, rule, value) >= 1,
+            "oneOf" => matching(root, rule, value) == 1,
+            "minItems" => value
+                .as_array()
+                .is_none_or(|it| it.len() as u64 >= rule.as_u64().unwrap()),
+            "maxItems" => value
+                .as_array()
+                .is_none_or(|it| it.len() as u64 <= rule.as_u64().unwrap()),
+            "minProperties" => value
+                .as_object()
+                .is_none_or(|it| it.len() as u64 >= rule.as_u64().unwrap()),
+            "maxProperties" => value
+                .as_object()
+                .is_none_or(|it| it.len() as u64 <= rule.as_u64().unwrap()),
+            "minLength" => value
+                .as_str()
+                .is_none_or(|it| it.len() as u64 >= rule.as_u64().unwrap()),
+            "minimum" => value.as_i64().is_none_or(|it| it >= rule.as_i64().unwrap()),
+            "maximum" => value.as_i64().is_none_or(|it| it <= rule.as_i64().unwrap()),
+            "uniqueItems" => true,
+            other => panic!("the test does not know the keyword {other}"),
+        };
+        if !holds {
+            faults.push(format!("{at}: {value} breaks {keyword}: {rule}"));
+        }
+    }
+    faults
+}
+
+fn matching(root: &Value, schemas: &Value, value: &Value) -> usize {
+    (schemas.as_array().unwrap().iter())
+        .filter(|schema| schema_faults(root, schema, value, "").is_empty())
+        .count()
+}
+
+fn property_faults(
+    root: &Value,
+    schema: &Value,
+    value: &Value,
+    at: &str,
+    keyword: &str,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        let at = format!("{at}.{key}");
+        let own = schema.get("properties").and_then(|all| all.get(key));
+        match (keyword, own, &schema["additionalProperties"]) {
+            ("properties", Some(rule), _) => faults.extend(schema_faults(root, rule, inner, &at)),
+            ("additionalProperties", None, Value::Bool(false)) => {
+                faults.push(format!("{at} is not known"));
+            }
+            ("additionalProperties", None, rule @ Value::Object(_)) => {
+                faults.extend(schema_faults(root, rule, inner, &at));
+            }
+            _ => {}
+        }
+    }
+    faults
+}
+
+/// The reference in `docs/manifest.md`: every example in a fence marked `toml complete` loads, and
+/// every key of the schema stands in it.
+#[test]
+fn the_documentation_tells_the_truth() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manifest.md");
+    let text = fs::read_to_string(path).unwrap();
+    let examples: Vec<&str> = (text.split("```toml complete\n").skip(1))
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() >= 5);
+    for example in examples {
+        if let Err(problems) = load(example) {
+            panic!("{problems}\nin this example:\n{example}");
+        }
+    }
+    let schema = manifest::schema();
+    let mut sections: Vec<&Value> = schema["$defs"].as_object().unwrap().values().collect();
+    sections.push(&schema);
+    for section in sections {
+        let properties = section.get("properties").and_then(Value::as_object);
+        for key in properties.into_iter().flatten().map(|(key, _)| key) {
+            assert!(
+                text.contains(&format!("`{key}`")),
+                "`{key}` is not documented"
+            );
+        }
+    }
+}
