@@ -1,24 +1,73 @@
-//! SQLite store (being built).
-use crate::memory::MemoryStore;
-use std::{path::PathBuf, sync::Arc};
-use wakeful_core::{
-    limits,
-    port::{Clock, Epoch, OpenError, Store},
+//! The store on SQLite.
+//!
+//! One thread writes, a few read, each with a connection of its own; handles talk to them
+//! through bounded queues. What is where: `open` and `folder` bring a store up, `intake` and
+//! `writer` take changes in and commit them in groups, `apply`, `settle`, `objects`, `dedup` and
+//! `sweep` are the changes, `readers` and `reads` answer questions, `mark` and `space` guard
+//! against lost commits and a full disk, `schema`, `rows`, `envelope` and `names` are the format.
+
+mod apply;
+mod dedup;
+mod delta;
+mod envelope;
+mod fault;
+pub(crate) mod folder;
+mod intake;
+mod mark;
+mod names;
+mod objects;
+mod open;
+mod readers;
+mod reads;
+mod rows;
+mod schema;
+mod settle;
+mod space;
+mod sweep;
+mod writer;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
 };
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use wakeful_core::{
+    event::Event,
+    id::{EventId, RunId},
+    limits,
+    port::{
+        Backlog, BlobId, BucketRef, CheckpointKey, Clock, Committed, DeadQuery, Delivery, Epoch,
+        Object, ObjectId, ObjectsQuery, OpenError, ReadyQuery, Reply, Store, StoreError,
+        StoreStats, Sweep, Transaction, Upload, UploadId,
+    },
+    time::Timestamp,
+};
+
+use fault::Fault;
+use folder::FolderLock;
+use intake::{Intake, Work};
+use readers::{Reader, Readers};
+use sweep::Step;
+use writer::Figures;
 
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// The folder of `store.db`; created (mode 0700) if it is missing.
+    /// The folder of `store.db` and its companions; made (mode 0700) if it is missing.
     pub folder: PathBuf,
-    /// The time of day.
+    /// The time of day, to note when the store was made and opened.
     pub clock: Arc<dyn Clock>,
     /// Free bytes below which new work is refused.
     pub reserve: u64,
 }
 
 impl Options {
-    /// The defaults, in `folder`.
+    /// The default limits, in `folder`.
     pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
         Self {
             folder: folder.into(),
@@ -28,139 +77,210 @@ impl Options {
     }
 }
 
-/// The store. Cheap to clone.
-#[derive(Debug, Clone)]
+/// The store on SQLite. Clones are handles to the same store; it is closed by
+/// [`SqliteStore::close`], or when the last handle goes.
+///
+/// What waits for the writer is bounded by `limits::COMMIT_QUEUE` and `COMMIT_QUEUE_BYTES`; the
+/// next caller's reply waits. A read returns at most `limits::STORE_READ_ROWS` rows.
+#[derive(Clone)]
 pub struct SqliteStore {
-    inner: MemoryStore,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    folder: PathBuf,
+    epoch: Epoch,
+    intake: Arc<Intake>,
+    readers: Readers,
+    figures: Arc<Figures>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl SqliteStore {
-    /// Opens it; blocks.
-    pub fn open(_options: Options) -> Result<Self, OpenError> {
+    /// Opens or makes the store of a folder, and begins a new epoch. Blocks; the work is
+    /// proportional to the deliveries that were running, not to those that wait.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let inner = open::open(&options)?;
         Ok(Self {
-            inner: MemoryStore::new(Epoch(1)),
+            inner: Arc::new(inner),
         })
     }
-    /// Finishes what waits, and ends; blocks. Later calls find the store closed.
-    pub fn close(&self) {}
+
+    /// Finishes what was handed in, ends the threads and lets go of the folder. Blocks. Later
+    /// calls on any handle find the store closed.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Reader) -> Result<T, Fault> + Send + 'static,
+    ) -> Reply<T, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            inner
+                .readers
+                .run(|reader| read(reader).map_err(Fault::into_read_error))
+                .await
+        })
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        let mut writer = self.writer.lock();
+        if let Some(thread) = writer.take() {
+            self.intake.send(Work::Close, None);
+            if thread.join().is_err() {
+                tracing::error!("the thread that writes the store panicked");
+            }
+        }
+        self.readers.close();
+        self.lock.lock().take();
+    }
+
+    /// Bytes of the database and its log.
+    fn bytes(&self) -> u64 {
+        ["", "-wal", "-shm"]
+            .iter()
+            .filter_map(|end| {
+                let path = self.folder.join(format!("{}{end}", schema::FILE));
+                std::fs::metadata(path).ok().map(|meta| meta.len())
+            })
+            .sum()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("folder", &self.inner.folder)
+            .field("epoch", &self.inner.epoch)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store for SqliteStore {
     fn epoch(&self) -> Epoch {
-        self.inner.epoch()
+        self.inner.epoch
     }
+
     fn greatest_id(&self) -> i64 {
-        self.inner.greatest_id()
+        self.inner.figures.greatest.load(Ordering::Acquire)
     }
-    fn commit(
-        &self,
-        t: wakeful_core::port::Transaction,
-    ) -> wakeful_core::port::Reply<wakeful_core::port::Committed, wakeful_core::port::StoreError>
-    {
-        self.inner.commit(t)
+
+    fn commit(&self, transaction: Transaction) -> Reply<Committed, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner
+            .intake
+            .submit(Work::Commit(transaction, reply), answer)
     }
-    fn claim(
-        &self,
-        r: Vec<wakeful_core::id::RunId>,
-        n: wakeful_core::time::Timestamp,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Delivery>, wakeful_core::port::StoreError>
-    {
-        self.inner.claim(r, n)
+
+    fn claim(&self, runs: Vec<RunId>, now: Timestamp) -> Reply<Vec<Delivery>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner
+            .intake
+            .submit(Work::Claim(runs, now, reply), answer)
     }
-    fn ready(
-        &self,
-        q: wakeful_core::port::ReadyQuery,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Delivery>, wakeful_core::port::StoreError>
-    {
-        self.inner.ready(q)
+
+    fn ready(&self, query: ReadyQuery) -> Reply<Vec<Delivery>, StoreError> {
+        self.read(move |reader| reads::ready(reader, &query))
     }
-    fn backlog(
-        &self,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Backlog>, wakeful_core::port::StoreError>
-    {
-        self.inner.backlog()
+
+    fn backlog(&self) -> Reply<Vec<Backlog>, StoreError> {
+        self.read(reads::backlog)
     }
-    fn event(
-        &self,
-        i: wakeful_core::id::EventId,
-    ) -> wakeful_core::port::Reply<Option<wakeful_core::event::Event>, wakeful_core::port::StoreError>
-    {
-        self.inner.event(i)
+
+    fn event(&self, id: EventId) -> Reply<Option<Event>, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            inner
+                .readers
+                .run(move |reader| reads::event(reader, id))
+                .await
+        })
     }
-    fn delivery(
-        &self,
-        i: wakeful_core::id::RunId,
-    ) -> wakeful_core::port::Reply<
-        Option<wakeful_core::port::Delivery>,
-        wakeful_core::port::StoreError,
-    > {
-        self.inner.delivery(i)
+
+    fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError> {
+        self.read(move |reader| reads::delivery(reader, id))
     }
-    fn deliveries_of(
-        &self,
-        i: wakeful_core::id::EventId,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Delivery>, wakeful_core::port::StoreError>
-    {
-        self.inner.deliveries_of(i)
+
+    fn deliveries_of(&self, event: EventId) -> Reply<Vec<Delivery>, StoreError> {
+        self.read(move |reader| reads::deliveries_of(reader, event))
     }
-    fn dead(
-        &self,
-        q: wakeful_core::port::DeadQuery,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Delivery>, wakeful_core::port::StoreError>
-    {
-        self.inner.dead(q)
+
+    fn dead(&self, query: DeadQuery) -> Reply<Vec<Delivery>, StoreError> {
+        self.read(move |reader| reads::dead(reader, &query))
     }
-    fn checkpoint(
-        &self,
-        k: wakeful_core::port::CheckpointKey,
-    ) -> wakeful_core::port::Reply<Option<bytes::Bytes>, wakeful_core::port::StoreError> {
-        self.inner.checkpoint(k)
+
+    fn checkpoint(&self, key: CheckpointKey) -> Reply<Option<Bytes>, StoreError> {
+        self.read(move |reader| reads::checkpoint(reader, &key))
     }
-    fn object(
-        &self,
-        a: wakeful_core::port::ObjectId,
-    ) -> wakeful_core::port::Reply<Option<wakeful_core::port::Object>, wakeful_core::port::StoreError>
-    {
-        self.inner.object(a)
+
+    fn object(&self, at: ObjectId) -> Reply<Option<Object>, StoreError> {
+        self.read(move |reader| objects::object(&reader.conn, &mut reader.names, &at))
     }
-    fn objects(
-        &self,
-        q: wakeful_core::port::ObjectsQuery,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Object>, wakeful_core::port::StoreError>
-    {
-        self.inner.objects(q)
+
+    fn objects(&self, query: ObjectsQuery) -> Reply<Vec<Object>, StoreError> {
+        self.read(move |reader| {
+            let limit = reads::bounded(query.limit);
+            objects::list(&reader.conn, &mut reader.names, &query, limit)
+        })
     }
-    fn upload(
-        &self,
-        i: wakeful_core::port::UploadId,
-    ) -> wakeful_core::port::Reply<Option<wakeful_core::port::Upload>, wakeful_core::port::StoreError>
-    {
-        self.inner.upload(i)
+
+    fn upload(&self, id: UploadId) -> Reply<Option<Upload>, StoreError> {
+        self.read(move |reader| objects::upload(&reader.conn, &mut reader.names, id))
     }
-    fn uploads(
-        &self,
-        b: wakeful_core::port::BucketRef,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::Upload>, wakeful_core::port::StoreError>
-    {
-        self.inner.uploads(b)
+
+    fn uploads(&self, bucket: BucketRef) -> Reply<Vec<Upload>, StoreError> {
+        self.read(move |reader| objects::uploads(&reader.conn, &mut reader.names, &bucket))
     }
-    fn unreferenced(
-        &self,
-        b: Vec<wakeful_core::port::BlobId>,
-    ) -> wakeful_core::port::Reply<Vec<wakeful_core::port::BlobId>, wakeful_core::port::StoreError>
-    {
-        self.inner.unreferenced(b)
+
+    fn unreferenced(&self, blobs: Vec<BlobId>) -> Reply<Vec<BlobId>, StoreError> {
+        self.read(move |reader| objects::unreferenced(&reader.conn, blobs))
     }
-    fn sweep(
-        &self,
-        s: wakeful_core::port::Sweep,
-    ) -> wakeful_core::port::Reply<u64, wakeful_core::port::StoreError> {
-        self.inner.sweep(s)
+
+    /// Each step is a commit of its own; a reply that is dropped ends the sweep after the step
+    /// that is under way.
+    fn sweep(&self, sweep: Sweep) -> Reply<u64, StoreError> {
+        let intake = Arc::clone(&self.inner.intake);
+        Box::pin(async move {
+            let mut gone = 0;
+            let mut next = Some(Step::Dedup(sweep));
+            while let Some(step) = next {
+                let (reply, answer) = oneshot::channel();
+                let stepped = intake.submit(Work::Sweep(step, reply), answer).await?;
+                gone += stepped.events;
+                next = stepped.next;
+            }
+            Ok(gone)
+        })
     }
-    fn stats(
-        &self,
-    ) -> wakeful_core::port::Reply<wakeful_core::port::StoreStats, wakeful_core::port::StoreError>
-    {
-        self.inner.stats()
+
+    fn stats(&self) -> Reply<StoreStats, StoreError> {
+        let counts = self.read(reads::counts);
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let [events, queued, running, dead] = counts.await?;
+            let figures = &inner.figures;
+            Ok(StoreStats {
+                events,
+                queued,
+                running,
+                dead,
+                commits: figures.commits.load(Ordering::Relaxed),
+                syncs: figures.syncs.load(Ordering::Relaxed),
+                stale: figures.stale.load(Ordering::Relaxed),
+                duplicates: figures.duplicates.load(Ordering::Relaxed),
+                bytes: inner.bytes(),
+            })
+        })
     }
 }

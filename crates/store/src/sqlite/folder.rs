@@ -1,0 +1,74 @@
+//! The data folder: made if it is missing, held by one process at a time.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::fs::{FlockOperation, flock};
+use wakeful_core::port::OpenError;
+
+/// Holds a folder for this process; the kernel lets go of it when the process ends, however.
+#[derive(Debug)]
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+/// Makes `folder` (mode 0700) if it is missing.
+pub(crate) fn create(folder: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes what was created or renamed in `folder` survive a power cut.
+pub(crate) fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Why `folder` could not be opened.
+pub(super) fn failed(folder: &Path, cause: impl std::fmt::Display) -> OpenError {
+    OpenError::Failed {
+        folder: folder.display().to_string(),
+        cause: cause.to_string(),
+    }
+}
+
+/// Holds `folder`, or says who does.
+pub(super) fn lock(folder: &Path) -> Result<FolderLock, OpenError> {
+    let io = |error: std::io::Error| failed(folder, format!("its `lock` file: {error}"));
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("lock"))
+        .map_err(io)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(OpenError::InUse {
+                folder: folder.display().to_string(),
+                holder: holder(&mut file),
+            });
+        }
+        Err(error) => return Err(io(error.into())),
+    }
+    // The process id is only for people, so a full disk does not matter here.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(FolderLock { _file: file })
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(32).read_to_string(&mut text));
+    match (read, text.trim().parse::<u32>()) {
+        (Ok(_), Ok(pid)) => format!(" (process {pid})"),
+        _ => String::new(),
+    }
+}
