@@ -1,0 +1,5 @@
+'use strict';
+
+exports.hello = (req, res) => {
+  res.send('Hello, world!\n');
+};
