@@ -14,6 +14,7 @@ mod buckets;
 mod checksum;
 mod error;
 mod model;
+mod s3;
 
 pub use blob::BlobStream;
 pub use buckets::{Buckets, Options};
@@ -23,3 +24,4 @@ pub use model::{
     Body, BodyError, ByteRange, Claim, CompletedPart, Completion, Expect, Headers, ListQuery,
     Listing, ObjectInfo, ObjectRead, PartInfo, Trailer, UploadInfo, Written,
 };
+pub use s3::{Credential, Credentials, Grant, S3, S3Future, serve};

@@ -27,7 +27,7 @@ use wakeful_core::{
 use crate::error::ObjectError;
 pub(crate) use pins::Pinned;
 use pins::Pins;
-pub(crate) use write::{FreshBlob, Received};
+pub(crate) use write::Received;
 
 /// The folder of all blobs. Cheap to clone.
 #[derive(Clone)]
