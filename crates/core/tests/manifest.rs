@@ -39,6 +39,14 @@ impl Files for Listed {
     }
 }
 
+/// A folder in which every `.js` file exists.
+fn any_javascript(path: &Path) -> Found {
+    match path.extension() {
+        Some(extension) if extension == "js" => Found::File,
+        _ => Found::Nothing,
+    }
+}
+
 fn directive<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let prefix = format!("# {name}: ");
     text.lines()
@@ -138,6 +146,47 @@ fn places_lie_in_the_text() {
     }
 }
 
+/// Windows editors write a byte order mark and two characters at the end of a line.
+#[test]
+fn other_line_ends_and_a_byte_order_mark_do_not_move_places() {
+    let problems = load("\u{feff}name = \"p\"\r\n[function.f]\r\nmemroy = 1\r\n").unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "wakeful.toml:3:1: unknown key \"memroy\" in function `f`\n 3 | memroy = 1\n   | ^^^^^^\n  \
+         help: did you mean `memory`?\n"
+    );
+}
+
+#[test]
+fn a_manifest_is_bounded() {
+    let problems = load(&format!("name = \"p\" # {}", "x".repeat(1 << 20))).unwrap_err();
+    assert!(
+        problems.to_string().contains("at most 1048576 are read"),
+        "{problems}"
+    );
+}
+
+/// Names as long as the file and tables as deep as the parser allows end in a message.
+#[test]
+fn absurd_manifests_are_refused() {
+    let deep = format!(
+        "name = \"p\"\nx = {}1{}",
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    let dotted = format!("name = \"p\"\nx{} = 1", ".x".repeat(10_000));
+    let long = format!("name = \"p\"\n{} = 1", "k".repeat(100_000));
+    for (text, expected) in [
+        (deep, "recursion depth"),
+        (dotted, "recursion limit"),
+        (long, "wakeful.toml:2:1: unknown key"),
+    ] {
+        let message = load(&text).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(message.len() < 2000, "{message}");
+    }
+}
+
 /// A manifest cut anywhere is refused or read, but never ends in a panic.
 #[test]
 fn a_manifest_cut_anywhere_does_no_harm() {
@@ -149,6 +198,19 @@ fn a_manifest_cut_anywhere_does_no_harm() {
             }
         }
     }
+}
+
+#[test]
+fn the_schema_is_the_one_that_was_read_over() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/schema.json");
+    let actual = serde_json::to_string_pretty(&manifest::schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &actual).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == actual,
+        "the schema changed"
+    );
 }
 
 #[test]
@@ -293,8 +355,15 @@ fn the_documentation_tells_the_truth() {
         .collect();
     assert!(examples.len() >= 5);
     for example in examples {
-        if let Err(problems) = load(example) {
-            panic!("{problems}\nin this example:\n{example}");
+        let declared = manifest::environments(example);
+        for environment in declared.iter().chain([&dev()]) {
+            let source = Source {
+                name: "docs/manifest.md".to_owned(),
+                text: example.to_owned(),
+            };
+            if let Err(problems) = manifest::load(&source, environment, &any_javascript) {
+                panic!("{problems}\nfor {environment} in this example:\n{example}");
+            }
         }
     }
     let schema = manifest::schema();

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use super::{
     document::quoted,
-    keys::{self, ACCESS},
     problem::Problem,
     project::{Declared, Resources},
     reader::{Item, Words},
+    sections::{self, ACCESS},
 };
 use crate::{
     name::InvalidName,
@@ -33,7 +33,7 @@ const LEVELS: Words<'static, Level> = Words {
 
 /// Reads `access` of the function called `function`.
 pub(super) fn read(item: Item<'_>, function: &str, resources: &Resources) -> Access {
-    debug_assert_eq!(LEVELS.known.len(), keys::LEVELS.len());
+    debug_assert_eq!(LEVELS.known.len(), sections::LEVELS.len());
     let what = format!("`access` of function `{function}`");
     let Some(fields) = item.fields(&ACCESS, what) else {
         return Access::default();

@@ -79,26 +79,48 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Parses a text; the error is its first syntax error.
 pub(super) fn parse(text: &str) -> Result<Table, Problem> {
-    let root = DeTable::parse(text).map_err(|error| syntax_problem(text, &error))?;
-    Ok(table(root.get_ref()))
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let root = table(root.get_ref());
+    match errors.first() {
+        None => Ok(root),
+        Some(error) => Err(syntax_problem(text, error, &root)),
+    }
 }
 
-fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
-    let span = error.span().unwrap_or(0..0);
+/// What `error` says; `recovered` is what could be made of the text in spite of it.
+fn syntax_problem(text: &str, error: &toml::de::Error, recovered: &Table) -> Problem {
+    let Some(span) = error.span() else {
+        return Problem::of_the_whole(format!("this is no TOML: {}", error.message()))
+            .help("tables and arrays may stand 80 deep in each other; nothing else was checked");
+    };
     let repeated = text
         .get(span.clone())
         .filter(|_| error.message() == "duplicate key");
-    let (message, help) = match repeated {
-        Some(key) => (
-            format!("`{key}` stands here a second time"),
-            "leave one of the two out, or join them",
-        ),
-        None => (
-            format!("this is no TOML: {}", error.message()),
-            "see https://toml.io for the syntax",
-        ),
+    let Some(key) = repeated else {
+        return Problem::at(&span, format!("this is no TOML: {}", error.message()))
+            .help("see https://toml.io for the syntax; nothing else was checked");
     };
-    Problem::at(&span, message).help(format!("{help}; nothing else was checked"))
+    let problem = Problem::at(&span, format!("`{key}` stands here a second time"))
+        .help("leave one of the two out, or join them; nothing else was checked");
+    let mut earlier = Vec::new();
+    earlier_keys(recovered, text, &span, &mut earlier);
+    match earlier.as_slice() {
+        [first] => problem.also(first, "the first time"),
+        // Several tables have such a key, and the error does not say in which this one stands.
+        _ => problem,
+    }
+}
+
+/// The places before `span` where the same key stands.
+fn earlier_keys(table: &Table, text: &str, span: &Span, found: &mut Vec<Span>) {
+    for (key, node) in &table.0 {
+        if key.span.start < span.start && text.get(key.span.clone()) == text.get(span.clone()) {
+            found.push(key.span.clone());
+        }
+        if let Kind::Table(inner) = &node.kind {
+            earlier_keys(inner, text, span, found);
+        }
+    }
 }
 
 fn table(parsed: &DeTable<'_>) -> Table {

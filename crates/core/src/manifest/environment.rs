@@ -2,7 +2,7 @@
 
 use super::{
     document::{Key, Kind, Node, Span, Table},
-    keys::ENVIRONMENT,
+    sections::ENVIRONMENT,
 };
 use crate::name::EnvironmentName;
 

@@ -2,10 +2,11 @@
 
 use super::{
     access, code, duration,
-    keys::FUNCTION,
     project::Scene,
     reader::{Fields, Item, Words},
-    retry, routes, setting, size,
+    retry, routes,
+    sections::FUNCTION,
+    setting, size,
     trigger::{self, Bases},
 };
 use crate::{

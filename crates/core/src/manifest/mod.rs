@@ -3,9 +3,9 @@
 //!
 //! The way through: `document` parses TOML into a tree that keeps the place of everything,
 //! `environment` merges one environment's settings over it, and `project`, `function`, `trigger`
-//! and `routes` read the merged tree through `reader`. `keys` lists every key there is; the reader
-//! knows no other, and `schema` is made from the same list. Nothing here opens a file: whether a
-//! function's code exists is asked of [`Files`].
+//! and `routes` read the merged tree through `reader`. `sections` lists every key there is; the
+//! reader knows no other, and `schema` is made from the same list. Nothing here opens a file:
+//! whether a function's code exists is asked of [`Files`].
 
 mod access;
 mod code;
@@ -21,6 +21,9 @@ mod reader;
 mod retry;
 mod routes;
 mod schema;
+mod sections;
+#[cfg(test)]
+mod sections_tests;
 mod setting;
 mod size;
 mod suggest;
@@ -61,6 +64,12 @@ pub enum Found {
 pub trait Files {
     /// What stands at `path`, which is relative to the project's folder.
     fn look(&self, path: &Path) -> Found;
+}
+
+impl<F: Fn(&Path) -> Found> Files for F {
+    fn look(&self, path: &Path) -> Found {
+        self(path)
+    }
 }
 
 /// A manifest that was read without a mistake.

@@ -174,19 +174,40 @@ impl<'a> Line<'a> {
     fn excerpt(&self, at: &Range<usize>, label: &str) -> String {
         let rest = self.text.get(self.before.len()..).unwrap_or_default();
         let marked = rest.floor_char_boundary(at.len().min(rest.len()));
-        let carets = "^".repeat(rest[..marked].chars().count().max(1));
+        let carets = rest[..marked].chars().count().clamp(1, MOST_MARKED);
+        let (before, lead) = tail(self.before, MOST_BEFORE);
+        let (rest, trail) = head(rest, MOST_BEHIND);
         // Tabs are kept, so that the marks stand below what they mark.
-        let pad: String = (self.before.chars())
+        let pad: String = (lead.chars().chain(before.chars()))
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        let gutter = " ".repeat(self.number.to_string().len());
-        let marks = format!("{pad}{carets} {label}");
-        format!(
-            " {} | {}\n {gutter} | {}\n",
-            self.number,
-            self.text.trim_end(),
-            marks.trim_end()
-        )
+        let number = self.number;
+        let gutter = " ".repeat(number.to_string().len());
+        let shown = format!("{lead}{before}{rest}{trail}");
+        let marks = format!("{pad}{} {label}", "^".repeat(carets));
+        let (shown, marks) = (shown.trim_end(), marks.trim_end());
+        format!(" {number} | {shown}\n {gutter} | {marks}\n")
+    }
+}
+
+/// Characters of a line that are shown before a place, marked, and shown from the place on.
+const MOST_BEFORE: usize = 100;
+const MOST_MARKED: usize = 100;
+const MOST_BEHIND: usize = 160;
+
+/// The last `most` characters of a text, and what stands for the others.
+fn tail(text: &str, most: usize) -> (&str, &'static str) {
+    match text.char_indices().rev().nth(most) {
+        Some((cut, c)) => (&text[cut + c.len_utf8()..], "… "),
+        None => (text, ""),
+    }
+}
+
+/// The first `most` characters of a text, and what stands for the others.
+fn head(text: &str, most: usize) -> (&str, &'static str) {
+    match text.char_indices().nth(most) {
+        Some((cut, _)) => (&text[..cut], " …"),
+        None => (text, ""),
     }
 }
 
@@ -221,5 +242,22 @@ mod tests {
         assert!(render(&source, &Problem::at(&(end..end), "m")).starts_with("w:2:2: m\n 2 | 1\n"));
         assert!(render(&source, &Problem::at(&(4..end), "m")).contains(" 1 | a = [\n   |     ^\n"));
         assert_eq!(render(&source, &Problem::of_the_whole("m")), "w: m\n");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let source = Source {
+            name: "w".into(),
+            text: format!("{}X{}", "ä".repeat(5000), "ö".repeat(5000)),
+        };
+        let shown = render(&source, &Problem::at(&(10_000..20_001), "m"));
+        let lines: Vec<&str> = shown.lines().collect();
+        let line = format!(" 1 | … {}X{} …", "ä".repeat(100), "ö".repeat(159));
+        assert_eq!(lines[1], line);
+        assert_eq!(
+            lines[2],
+            format!("   | {}{}", " ".repeat(102), "^".repeat(100))
+        );
+        assert!(lines[0].starts_with("w:1:5001:"));
     }
 }

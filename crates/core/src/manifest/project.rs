@@ -6,10 +6,10 @@ use super::{
     Files,
     document::{Kind, Node, Span, Table},
     environment, function,
-    keys::{BUCKET, DATABASE, ENVIRONMENT, PROJECT},
     problem::{Problem, Report},
     reader::{Fields, Item, parse_name},
     routes::Endpoints,
+    sections::{BUCKET, DATABASE, ENVIRONMENT, PROJECT},
     setting, suggest,
 };
 use crate::{

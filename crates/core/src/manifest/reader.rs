@@ -47,7 +47,8 @@ impl<'a> Item<'a> {
 
     /// Its name in backquotes.
     pub(super) fn title(&self) -> String {
-        format!("`{}`", self.name)
+        let quoted = quoted(self.name);
+        format!("`{}`", quoted.trim_matches('"'))
     }
 
     /// Reports a mistake in the value.

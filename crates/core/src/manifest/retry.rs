@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, keys::RETRY, problem::Problem, reader::Item};
+use super::{duration, problem::Problem, reader::Item, sections::RETRY};
 use crate::{limits, retry::RetryPolicy};
 
 /// Reads `retry` over `base`, which holds for what is not said.

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 
 use super::{
     document::{Span, quoted},
-    keys::{ENDPOINT, ROUTE},
     problem::{Problem, Report},
     project::Scene,
     reader::{Fields, Item, parse_name},
+    sections::{ENDPOINT, ROUTE},
     suggest,
     trigger::{Bases, Common, HANDLER, Placed},
 };

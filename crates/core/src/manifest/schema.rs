@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Key, Need, PROJECT, REFERENCE, Section, Shape, TRIGGER};
+use super::{
+    keys::{Key, Need, Section, Shape},
+    sections::{PROJECT, REFERENCE, TRIGGER},
+};
 use crate::project::NodeMajor;
 
 /// The JSON Schema (draft 2020-12) of `wakeful.toml`. It accepts whatever [`load`](super::load)
@@ -126,7 +129,7 @@ fn shape(shape: Shape) -> Value {
         Shape::NodeMajor => json!({ "enum": node_majors() }),
         Shape::Setting => reference("setting"),
         Shape::Settings => map_of(reference("setting")),
-        Shape::Levels => map_of(json!({ "enum": super::keys::LEVELS })),
+        Shape::Levels => map_of(json!({ "enum": super::sections::LEVELS })),
         Shape::Table(section) => reference(section.id),
         Shape::Named(section) => map_of(reference(section.id)),
         Shape::Tables(section) => json!({ "type": "array", "items": reference(section.id) }),

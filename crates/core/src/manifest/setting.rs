@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     document::{Kind, quoted},
-    keys::REFERENCE,
     problem::Problem,
     reader::Item,
+    sections::REFERENCE,
 };
 use crate::{name::SecretName, project::Setting};
 

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use super::{
     document::Span,
     function::AUTHS,
-    keys::TRIGGER,
     problem::Problem,
     project::Scene,
     reader::{Fields, Item, Words},
     retry,
     routes::{self, Route},
+    sections::TRIGGER,
     suggest,
 };
 use crate::{
