@@ -36,6 +36,8 @@ pub const MAX_BODY: u64 = 6 * MIB;
 pub const MOST_MAX_BODY: u64 = 5 * 1024 * MIB;
 /// All header fields of a request together, bytes.
 pub const MAX_HEADERS: usize = 32 * 1024;
+/// The largest result of an event's handler, bytes: Lambda's limit for a response.
+pub const MAX_RESULT: usize = 6 * 1024 * 1024;
 /// The largest result of an attempt that is kept in its run record, bytes.
 pub const MAX_RECORDED_RESULT: usize = 64 * 1024;
 /// One log line, bytes; the rest is cut and the cut is marked.
@@ -162,8 +164,8 @@ pub const OBJECT_CONFLICTS: u32 = 16;
 
 /// Rows that one query of the `wakeful` module's `db` may return; the rest needs LIMIT.
 pub const MAX_QUERY_ROWS: usize = 100_000;
-/// Bytes that one query of the `wakeful` module's `db` may return.
-pub const MAX_QUERY_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of JSON that one query of the `wakeful` module's `db` may return: it travels in one frame.
+pub const MAX_QUERY_BYTES: usize = 8 * 1024 * 1024;
 
 /// The shortest distance between two ticks of a schedule: the resolution of cron.
 pub const MIN_EVERY: Duration = Duration::from_secs(1);
@@ -226,7 +228,7 @@ pub const TRANSACTION_TOTAL: Duration = Duration::from_secs(60);
 /// How often a captured database is looked at when nothing told of a change.
 pub const CAPTURE_POLL: Duration = Duration::from_millis(500);
 /// Rows of an outbox that are read, submitted and removed at once.
-pub const CAPTURE_BATCH_ROWS: usize = 500;
+pub const CAPTURE_BATCH_ROWS: u32 = 500;
 /// Bytes of events after which a batch of changes is submitted.
 pub const CAPTURE_BATCH_BYTES: usize = MIB as usize;
 /// A single value of a row longer than this (bytes, or characters of text) is left out of its

@@ -1,5 +1,20 @@
 //! The composition root of Wakeful: gateway, dispatcher, admin API and command line.
 
 pub mod addresses;
+pub mod admin;
+mod clock;
+pub mod control;
+mod credentials;
+mod data_plane;
+mod deploy;
+mod dispatcher;
+mod gateway;
+mod host;
+mod live;
+mod operator;
 pub mod options;
+mod recorder;
+pub mod server;
+mod sources;
+mod terminal;
 pub mod vault;

@@ -1,0 +1,260 @@
+//! What is live: the versions of all functions, and how requests and events find them.
+//!
+//! A `Live` never changes. A reload builds a new one and swaps it in, so that whoever works with
+//! one sees a consistent picture and the hot path takes no lock.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use wakeful_core::{
+    limits,
+    name::{FunctionName, HandlerName, Scope, TriggerId},
+    project::{Function, On, Project, Trigger},
+    retry::RetryPolicy,
+    routing::Triggers,
+};
+use wakeful_workers::Pool;
+
+use crate::gateway::Router;
+
+/// One version of one function, ready to be run.
+pub struct Version {
+    /// The function as the manifest described it when this version was made.
+    pub function: Function,
+    /// Its identity: a hash over code and settings.
+    pub id: String,
+    /// The workers that run it.
+    pub pool: Pool,
+    handlers: Vec<Option<HandlerName>>,
+}
+
+impl Version {
+    /// A version that `pool` runs.
+    pub fn new(function: Function, id: String, pool: Pool) -> Self {
+        let handlers = handlers_of(&function);
+        Self {
+            function,
+            id,
+            pool,
+            handlers,
+        }
+    }
+
+    /// The number by which the pool knows an export.
+    pub fn handler(&self, name: Option<&HandlerName>) -> Option<u16> {
+        let place = self
+            .handlers
+            .iter()
+            .position(|handler| handler.as_ref() == name)?;
+        u16::try_from(place).ok()
+    }
+
+    /// The exports it can be called by.
+    pub fn handlers(&self) -> &[Option<HandlerName>] {
+        &self.handlers
+    }
+
+    /// What to call for a delivery to `trigger`, and how it is retried; `None` when this
+    /// version has no such trigger.
+    pub fn duty(&self, trigger: &TriggerId) -> Option<Duty> {
+        if let Some(handler) = invoked_handler(&self.function.name, trigger) {
+            let handler = self.handler(handler.as_ref())?;
+            return Some(Duty {
+                handler,
+                retry: RetryPolicy::default(),
+            });
+        }
+        let found = self
+            .function
+            .triggers
+            .iter()
+            .find(|other| other.id == *trigger)?;
+        let handler = self.handler(found.handler.as_ref())?;
+        Some(Duty {
+            handler,
+            retry: found.retry.clone(),
+        })
+    }
+}
+
+/// What a delivery asks of a version.
+#[derive(Debug, Clone)]
+pub struct Duty {
+    /// The export to call.
+    pub handler: u16,
+    /// What happens when it fails.
+    pub retry: RetryPolicy,
+}
+
+/// The exports that a function's triggers call, each once; the default when there are none.
+pub fn handlers_of(function: &Function) -> Vec<Option<HandlerName>> {
+    let mut handlers: Vec<Option<HandlerName>> = Vec::new();
+    for trigger in &function.triggers {
+        if !handlers.contains(&trigger.handler) {
+            handlers.push(trigger.handler.clone());
+        }
+    }
+    if handlers.is_empty() {
+        handlers.push(None);
+    }
+    handlers
+}
+
+/// The trigger under which invocations by name are owed: it stands in no manifest, and its
+/// identity carries the export.
+pub fn invoke_trigger(function: &FunctionName, handler: Option<&HandlerName>) -> TriggerId {
+    match handler {
+        None => TriggerId::new(function, "invoke"),
+        Some(handler) => TriggerId::new(function, &format!("invoke.{handler}")),
+    }
+}
+
+/// The export that an invocation names; `None` when the trigger is an ordinary one.
+fn invoked_handler(function: &FunctionName, trigger: &TriggerId) -> Option<Option<HandlerName>> {
+    let name = trigger
+        .as_str()
+        .strip_prefix(function.as_str())?
+        .strip_prefix('/')?;
+    match name.strip_prefix("invoke")? {
+        "" => Some(None),
+        rest => rest.strip_prefix('.')?.parse().ok().map(Some),
+    }
+}
+
+/// Everything that is live.
+pub struct Live {
+    /// The project, with each function as its live version has it.
+    pub project: Arc<Project>,
+    /// Which triggers an event wakes.
+    pub triggers: Triggers,
+    /// Which endpoint a request belongs to.
+    pub router: Router,
+    versions: HashMap<FunctionName, Arc<Version>>,
+}
+
+impl Live {
+    /// Of a project and the versions of its functions.
+    pub fn new(project: Project, versions: Vec<Arc<Version>>) -> Self {
+        Self {
+            triggers: Triggers::of(&project),
+            router: Router::new(&versions),
+            versions: versions
+                .into_iter()
+                .map(|v| (v.function.name.clone(), v))
+                .collect(),
+            project: Arc::new(project),
+        }
+    }
+
+    /// The live version of a function.
+    pub fn version(&self, function: &FunctionName) -> Option<&Arc<Version>> {
+        self.versions.get(function)
+    }
+
+    /// All live versions, in no order.
+    pub fn versions(&self) -> impl Iterator<Item = &Arc<Version>> {
+        self.versions.values()
+    }
+
+    /// The version and duty for a delivery; `None` when nothing live owns its trigger.
+    pub fn duty(
+        &self,
+        function: &FunctionName,
+        trigger: &TriggerId,
+    ) -> Option<(Arc<Version>, Duty)> {
+        let version = self.version(function)?;
+        version
+            .duty(trigger)
+            .map(|duty| (Arc::clone(version), duty))
+    }
+}
+
+/// The present `Live`, and who is told when it changes. Cheap to clone.
+#[derive(Clone)]
+pub struct LiveCell {
+    now: Arc<ArcSwap<Live>>,
+    project: watch::Sender<Arc<Project>>,
+}
+
+impl LiveCell {
+    /// Starting with this one.
+    pub fn new(first: Live) -> Self {
+        let (project, _) = watch::channel(Arc::clone(&first.project));
+        Self {
+            now: Arc::new(ArcSwap::from_pointee(first)),
+            project,
+        }
+    }
+
+    /// What is live now.
+    pub fn load(&self) -> arc_swap::Guard<Arc<Live>> {
+        self.now.load()
+    }
+
+    /// Puts `next` in the place of what is live, and tells everybody.
+    pub fn swap(&self, next: Live) {
+        let project = Arc::clone(&next.project);
+        self.now.store(Arc::new(next));
+        self.project.send_replace(project);
+    }
+
+    /// The project, now and with each change.
+    pub fn project(&self) -> watch::Receiver<Arc<Project>> {
+        self.project.subscribe()
+    }
+}
+
+/// In human words: what wakes a function, such as `photos: created, changed *.jpg`.
+pub fn in_words(trigger: &Trigger) -> String {
+    let list = |words: Vec<&str>| words.join(", ");
+    match &trigger.on {
+        On::Http(on) => format!(
+            "{} {}",
+            on.method.as_deref().unwrap_or("any method"),
+            on.path
+        ),
+        On::Bucket(on) => {
+            let events = list(on.events.iter().map(|verb| verb.as_str()).collect());
+            let key = on
+                .key
+                .as_ref()
+                .map(|key| format!(" {}", key.text()))
+                .unwrap_or_default();
+            format!("bucket {}:{key} {events}", on.bucket)
+        }
+        On::Database(on) => {
+            let events = list(on.events.iter().map(|verb| verb.as_str()).collect());
+            format!("table {}.{}: {events}", on.database, on.table)
+        }
+        On::Schedule(on) => match &on.when {
+            wakeful_core::project::When::Cron(cron) => format!("{cron} ({})", on.timezone),
+            wakeful_core::project::When::Every(wait) => format!("every {wait:?}"),
+        },
+    }
+}
+
+/// CloudEvents `source` of what happens within a scope: `/photos/dev/bucket/photos`.
+pub fn source_uri(scope: &Scope, kind: &str, name: &str) -> String {
+    format!("/{}/{}/{kind}/{name}", scope.project, scope.environment)
+}
+
+/// Attempts that may wait for a worker, for synchronous callers of one function.
+pub const MAX_WAITING: usize = limits::MAX_WAITING_CALLS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_keeps_its_handler_in_the_trigger() {
+        let function: FunctionName = "f".parse().unwrap();
+        let handler: HandlerName = "getBook".parse().unwrap();
+        for handler in [None, Some(handler)] {
+            let trigger = invoke_trigger(&function, handler.as_ref());
+            assert_eq!(invoked_handler(&function, &trigger), Some(handler));
+        }
+        let other = TriggerId::new(&function, "bucket.photos.default");
+        assert_eq!(invoked_handler(&function, &other), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the admin API asks of the running server.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use wakeful_core::{
+    id::{EventId, RunId},
+    port::StoreError,
+    project::On,
+};
+
+use crate::{
+    addresses::Addresses,
+    control::{FunctionStatus, Invocation, InvokeError, Invoked, Operations},
+    deploy::States,
+    dispatcher::Dispatcher,
+    live::{LiveCell, Version, in_words},
+};
+
+/// Does what the admin API asks for.
+pub struct Operator {
+    /// Invocations and dead letters.
+    pub dispatcher: Dispatcher,
+    /// What is live.
+    pub live: LiveCell,
+    /// How functions stand.
+    pub states: States,
+    /// Where the listeners are.
+    pub addresses: Addresses,
+}
+
+impl Operations for Operator {
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invoked, InvokeError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.invoke(invocation).await })
+    }
+
+    fn invoke_async(
+        &self,
+        invocation: Invocation,
+    ) -> BoxFuture<'static, Result<EventId, InvokeError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.invoke_async(invocation).await })
+    }
+
+    fn redrive(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.redrive(runs).await })
+    }
+
+    fn discard(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.discard(runs).await })
+    }
+
+    fn functions(&self) -> BoxFuture<'static, Vec<FunctionStatus>> {
+        let (dispatcher, states) = (self.dispatcher.clone(), self.states.clone());
+        let (live, addresses) = (self.live.clone(), self.addresses);
+        Box::pin(async move {
+            // Without the backlog the rest is still worth showing.
+            let backlog = dispatcher.backlog().await.unwrap_or_default();
+            let live = live.load();
+            let status = |version: &Arc<Version>| {
+                let queued = |trigger: &wakeful_core::name::TriggerId| {
+                    let name = version.function.name.as_str();
+                    let owner = trigger.as_str().split('/').next();
+                    owner == Some(name)
+                };
+                let owed = backlog.iter().filter(|(trigger, _)| queued(trigger));
+                let owed: u64 = owed.map(|(_, count)| count).sum();
+                function_status(version, &states, &addresses, owed)
+            };
+            let mut all: Vec<FunctionStatus> = live.versions().map(status).collect();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            all
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+}
+
+fn function_status(
+    version: &Version,
+    states: &States,
+    addresses: &Addresses,
+    owed: u64,
+) -> FunctionStatus {
+    let function = &version.function;
+    let (state, style) = states.get(&function.name);
+    let stats = version.pool.stats();
+    let endpoint = |on: &On| match on {
+        On::Http(http) => {
+            let method = http.method.as_deref().unwrap_or("ANY");
+            Some(format!("{method} http://{}{}", addresses.http, http.path))
+        }
+        _ => None,
+    };
+    FunctionStatus {
+        name: function.name.clone(),
+        style: function.style.or(style),
+        version: Some(version.id.clone()),
+        state,
+        workers: stats.serving + stats.starting,
+        in_flight: stats.in_flight,
+        queued: owed + stats.waiting as u64,
+        wakes: function.triggers.iter().map(in_words).collect(),
+        endpoints: function
+            .triggers
+            .iter()
+            .filter_map(|trigger| endpoint(&trigger.on))
+            .collect(),
+    }
+}

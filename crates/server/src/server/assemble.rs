@@ -1,0 +1,214 @@
+//! Making and joining the parts.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+use wakeful_core::{name::DatabaseName, port::Store, project::Project};
+use wakeful_databases::{DatabaseUrl, Databases};
+use wakeful_objects::Buckets;
+use wakeful_toolchain::{Toolchain, default_cache};
+use wakeful_workers::{Workers, install_runtime};
+
+use super::{ground::Ground, listeners::Listeners};
+use crate::{
+    addresses::Addresses,
+    data_plane::DataPlane,
+    deploy::{Apply, Builder, BuilderOptions, Deployer, Environment, Report, Reporter, States},
+    dispatcher::{self, Dispatcher},
+    host::{Grants, HostCalls},
+    live::{Live, LiveCell},
+    options::{Mode, ServeOptions},
+    recorder::Recorder,
+    sources::{self, Sources, data_files},
+    terminal::Terminal,
+    vault::Vault,
+};
+
+/// Everything of a running server.
+pub(super) struct Server {
+    pub(super) terminal: Terminal,
+    pub(super) ground: Ground,
+    pub(super) data_plane: DataPlane,
+    pub(super) live: LiveCell,
+    pub(super) recorder: Recorder,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) buckets: Buckets,
+    pub(super) grants: Grants,
+    pub(super) workers: Workers,
+    pub(super) sources: Arc<Sources>,
+    pub(super) deployer: Option<Deployer>,
+    pub(super) states: States,
+    pub(super) addresses: Addresses,
+    pub(super) folder: PathBuf,
+    pub(super) left_out: Vec<PathBuf>,
+}
+
+impl Server {
+    pub(super) async fn assemble(
+        options: &ServeOptions,
+        folder: &Path,
+        terminal: Terminal,
+        ground: Ground,
+        listeners: &Listeners,
+        project: &Project,
+    ) -> anyhow::Result<Self> {
+        let scope = project.scope();
+        let addresses = listeners.addresses()?;
+        let data_plane = DataPlane::start().context("the data thread could not be started")?;
+        let live = LiveCell::new(Live::new(nothing_yet(project), Vec::new()));
+        let recorder = Recorder::new(ground.history.clone(), Arc::clone(&ground.vault));
+        let store: Arc<dyn Store> = Arc::new(ground.store.clone());
+        let dispatcher = Dispatcher::new(dispatcher::Parts {
+            scope: scope.clone(),
+            store: Arc::clone(&store),
+            live: live.clone(),
+            recorder: recorder.clone(),
+            ids: Arc::clone(&ground.ids),
+            clock: Arc::clone(&ground.clock),
+            runtime: data_plane.handle().clone(),
+        });
+        let buckets = Buckets::open(
+            wakeful_objects::Options {
+                folder: ground.data.join("objects"),
+                scope: scope.clone(),
+                clock: Arc::clone(&ground.clock),
+                ids: Arc::clone(&ground.ids),
+            },
+            Arc::clone(&store),
+            Arc::new(dispatcher.clone()),
+        )?;
+        let databases = Databases::new(wakeful_databases::Options::default());
+        let shown = terminal.clone();
+        let grants = Grants::new(
+            live.clone(),
+            options.mode,
+            Arc::new(move |undeclared| shown.undeclared(&undeclared)),
+        );
+        let host = HostCalls::new(
+            buckets.clone(),
+            databases.clone(),
+            grants.clone(),
+            Handle::current(),
+        );
+        let bootstrap = install_runtime(&ground.data)
+            .context("the worker's bootstrap could not be written to the data folder")?;
+        let workers = {
+            let _on_data_plane = data_plane.handle().enter();
+            let options = wakeful_workers::Options::new(bootstrap, Arc::clone(&ground.clock));
+            Workers::new(options, Arc::new(host), Arc::new(recorder.clone()))
+        };
+        let sources = Sources::start(sources::Parts {
+            scope,
+            store,
+            sink: Arc::new(dispatcher.clone()),
+            clock: Arc::clone(&ground.clock),
+            buckets: buckets.clone(),
+            databases,
+            observer: Arc::new(terminal.clone()),
+            runtime: Handle::current(),
+        });
+        let urls = database_urls(project, folder, options.mode, &ground.vault)?;
+        let mut left_out = data_files(&urls, folder);
+        left_out.push(ground.data.clone());
+        let builder = Builder::new(BuilderOptions {
+            project: folder.to_owned(),
+            data: ground.data.clone(),
+            mode: options.mode,
+            toolchain: Toolchain::new(wakeful_toolchain::Options {
+                cache: default_cache(),
+                path: std::env::var_os("PATH").unwrap_or_default(),
+                progress: Arc::new(terminal.clone()),
+            }),
+            workers: workers.clone(),
+            vault: Arc::clone(&ground.vault),
+            aws_endpoint: format!("http://{}", addresses.aws),
+            left_out: left_out.clone(),
+        });
+        let states = States::default();
+        let deployer = Deployer {
+            builder,
+            folder: folder.to_owned(),
+            environment: options.environment.clone(),
+            live: live.clone(),
+            dispatcher: dispatcher.clone(),
+            reporter: reporter(&terminal),
+            apply: apply(&sources, folder, options.mode, &ground.vault, &terminal),
+            states: states.clone(),
+        };
+        Ok(Self {
+            terminal,
+            ground,
+            data_plane,
+            live,
+            recorder,
+            dispatcher,
+            buckets,
+            grants,
+            workers,
+            sources,
+            deployer: Some(deployer),
+            states,
+            addresses,
+            folder: folder.to_owned(),
+            left_out,
+        })
+    }
+}
+
+/// The project before any of its functions is live.
+fn nothing_yet(project: &Project) -> Project {
+    Project {
+        functions: BTreeMap::new(),
+        ..project.clone()
+    }
+}
+
+/// Where the project's databases are.
+fn database_urls(
+    project: &Project,
+    folder: &Path,
+    mode: Mode,
+    vault: &Vault,
+) -> anyhow::Result<BTreeMap<DatabaseName, DatabaseUrl>> {
+    let environment = Environment::read(folder, mode)?;
+    let mut urls = BTreeMap::new();
+    for (name, database) in &project.databases {
+        let place = || format!("database `{name}`");
+        let text = environment
+            .value(&database.url, vault)
+            .with_context(place)?;
+        urls.insert(
+            name.clone(),
+            DatabaseUrl::parse(&text, folder).with_context(place)?,
+        );
+    }
+    Ok(urls)
+}
+
+fn reporter(terminal: &Terminal) -> Reporter {
+    let terminal = terminal.clone();
+    Arc::new(move |report: Report| terminal.report(&report))
+}
+
+/// Points the sources at a project. A database whose address cannot be found out stays as it was.
+fn apply(
+    sources: &Arc<Sources>,
+    folder: &Path,
+    mode: Mode,
+    vault: &Arc<Vault>,
+    terminal: &Terminal,
+) -> Apply {
+    let (sources, vault, terminal) = (Arc::clone(sources), Arc::clone(vault), terminal.clone());
+    let folder = folder.to_owned();
+    Arc::new(
+        move |project: &Project| match database_urls(project, &folder, mode, &vault) {
+            Ok(urls) => sources.apply(project, &urls),
+            Err(error) => terminal.error(&format!("{error:#}")),
+        },
+    )
+}

@@ -1,0 +1,292 @@
+//! From assembled to ready, and from told to stop to stopped.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wakeful_core::{
+    limits,
+    port::{Store, Sweep},
+    project::Project,
+};
+use wakeful_objects::S3;
+
+use super::{assemble::Server, ground::Ground, listeners::Listeners, signals::Signals};
+use crate::{
+    addresses::{ADDRESSES_FILE, AddressFile},
+    admin::{self, AdminOptions},
+    control::Control,
+    credentials::AwsKeys,
+    deploy::Watch,
+    gateway::{self, Detail, Gateway},
+    operator::Operator,
+    options::{Mode, ServeError, ServeOptions},
+    terminal::Started,
+};
+
+/// How often what nobody needs any more is dropped.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+impl Server {
+    /// From assembled to ready, then until told to stop.
+    pub(super) async fn go(
+        mut self,
+        options: &ServeOptions,
+        project: Project,
+        listeners: Listeners,
+        began: Instant,
+    ) -> Result<(), ServeError> {
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let signals = Signals::listen()?;
+        let now = self.ground.clock.now();
+        if let Some(deployer) = &mut self.deployer {
+            tokio::select! {
+                first = deployer.first(project.clone()) => first.map_err(anyhow::Error::from)?,
+                () = signals.asked() => return Ok(()),
+            }
+        }
+        let first_admin_key = match options.mode {
+            Mode::Serve => self
+                .ground
+                .vault
+                .ensure_admin_key(now)
+                .map_err(anyhow::Error::from)?,
+            Mode::Dev => None,
+        };
+        self.listen(options, listeners, &shutdown, &tasks)?;
+        for function in project.functions.keys() {
+            let released = self.dispatcher.release_held(function, None).await;
+            released.context("the store could not be read")?;
+        }
+        self.dispatcher
+            .wake_all()
+            .await
+            .context("the store could not be read")?;
+        let file = self.address_file()?;
+        self.write_addresses(options, &file)?;
+        self.terminal.started(&Started {
+            scope: &project.scope(),
+            mode: options.mode,
+            project: &project,
+            addresses: &file,
+            first_admin_key: first_admin_key.as_deref(),
+            took: began.elapsed(),
+        });
+        if options.mode == Mode::Dev {
+            let (runs, logs) = (
+                self.recorder.runs().subscribe(),
+                self.recorder.logs().subscribe(),
+            );
+            tokio::spawn(self.terminal.clone().follow(runs, logs));
+        }
+        self.spawn_upkeep(options.mode, &shutdown, &tasks);
+        self.follow_changes(options.mode, &shutdown, &tasks);
+        signals.asked().await;
+        self.stop(options, &signals, &shutdown, &tasks).await;
+        Ok(())
+    }
+
+    /// Starts the three listeners.
+    fn listen(
+        &self,
+        options: &ServeOptions,
+        listeners: Listeners,
+        shutdown: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<()> {
+        let detail = match options.mode {
+            Mode::Dev => Detail::Full,
+            Mode::Serve => Detail::Brief,
+        };
+        let gateway = Gateway::new(
+            self.live.clone(),
+            self.recorder.clone(),
+            Arc::clone(&self.ground.vault),
+            Arc::clone(&self.ground.ids),
+            Arc::clone(&self.ground.clock),
+            detail,
+        );
+        let http = {
+            let _on_data_plane = self.data_plane.handle().enter();
+            tokio::net::TcpListener::from_std(listeners.http)?
+        };
+        let serving = gateway::listen(gateway, http, shutdown.clone());
+        tasks.spawn_on(serving, self.data_plane.handle());
+        let s3 = S3::new(
+            self.buckets.clone(),
+            Arc::new(AwsKeys {
+                vault: Arc::clone(&self.ground.vault),
+                live: self.live.clone(),
+                grants: self.grants.clone(),
+            }),
+        );
+        let aws = tokio::net::TcpListener::from_std(listeners.aws)?;
+        tasks.spawn(wakeful_objects::serve(
+            aws,
+            s3,
+            shutdown.clone().cancelled_owned(),
+        ));
+        let admin_options = AdminOptions {
+            hosts: Vec::new(),
+            stop: shutdown.clone(),
+        };
+        let router = admin::router(self.control(), Arc::new(self.operator()), admin_options);
+        let admin = tokio::net::TcpListener::from_std(listeners.admin)?;
+        let serving = axum::serve(admin, router);
+        let serving = serving.with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the admin API ended");
+            }
+        });
+        Ok(())
+    }
+
+    fn control(&self) -> Control {
+        Control {
+            scope: self.live.load().project.scope(),
+            project: self.live.project(),
+            store: Arc::new(self.ground.store.clone()),
+            history: self.ground.history.clone(),
+            buckets: self.buckets.clone(),
+            vault: Arc::clone(&self.ground.vault),
+            workers: self.workers.clone(),
+            logs: self.recorder.logs().clone(),
+            runs: self.recorder.runs().clone(),
+            clock: Arc::clone(&self.ground.clock),
+            ids: Arc::clone(&self.ground.ids),
+        }
+    }
+
+    fn operator(&self) -> Operator {
+        Operator {
+            dispatcher: self.dispatcher.clone(),
+            live: self.live.clone(),
+            states: self.states.clone(),
+            addresses: self.addresses,
+        }
+    }
+
+    /// What scripts and the other commands need to reach this server.
+    fn address_file(&self) -> anyhow::Result<AddressFile> {
+        let keys = self
+            .ground
+            .vault
+            .project_credentials(self.ground.clock.now())?;
+        Ok(AddressFile {
+            http: self.addresses.http,
+            admin: self.addresses.admin,
+            aws: self.addresses.aws,
+            admin_key: self.ground.vault.session_key()?,
+            aws_access_key: keys.access_key,
+            aws_secret_key: keys.secret_key,
+            pid: std::process::id(),
+        })
+    }
+
+    fn write_addresses(&self, options: &ServeOptions, file: &AddressFile) -> anyhow::Result<()> {
+        file.write(&self.ground.data.join(ADDRESSES_FILE))?;
+        if let Some(path) = &options.addr_file {
+            file.write(path)?;
+        }
+        Ok(())
+    }
+
+    /// Drops what nobody needs any more, every minute.
+    fn spawn_upkeep(&self, mode: Mode, shutdown: &CancellationToken, tasks: &TaskTracker) {
+        let (store, clock) = (self.ground.store.clone(), Arc::clone(&self.ground.clock));
+        let upkeep = async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                let now = clock.now();
+                let sweep = Sweep {
+                    now,
+                    events_before: now.minus(limits::EVENT_RETENTION),
+                    dead_before: (mode == Mode::Dev).then(|| now.minus(limits::DEV_DEAD_LETTERS)),
+                };
+                if let Err(error) = store.sweep(sweep).await {
+                    tracing::warn!(%error, "the store could not be swept");
+                }
+            }
+        };
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = upkeep => {}
+            }
+        });
+    }
+
+    /// In `dev`, follows edits; in `serve`, loads everything once, so that what is broken shows.
+    fn follow_changes(&mut self, mode: Mode, shutdown: &CancellationToken, tasks: &TaskTracker) {
+        let Some(mut deployer) = self.deployer.take() else {
+            return;
+        };
+        let shutdown = shutdown.clone();
+        let watch = match mode {
+            Mode::Dev => Watch::new(&self.folder, self.left_out.clone())
+                .inspect_err(|error| {
+                    self.terminal
+                        .warn(&format!("edits cannot be noticed: {error}"));
+                })
+                .ok(),
+            Mode::Serve => None,
+        };
+        tasks.spawn(async move {
+            match watch {
+                Some(watch) => deployer.follow(watch, shutdown).await,
+                None => tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = deployer.check() => {}
+                },
+            }
+        });
+    }
+
+    /// Stops in good order: nothing new, then what runs, then what is written.
+    async fn stop(
+        self,
+        options: &ServeOptions,
+        signals: &Signals,
+        shutdown: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
+        self.terminal
+            .say("Stopping: what runs may finish. Ctrl-C again stops at once.");
+        let orderly = async {
+            shutdown.cancel();
+            self.sources.stop().await;
+            tasks.close();
+            let workers = self.workers.shutdown(limits::DRAIN);
+            tokio::join!(tasks.wait(), self.dispatcher.drain(), workers);
+            self.buckets.close().await;
+            if let Err(error) = self.ground.history.flush().await {
+                tracing::warn!(%error, "the last records of runs were not written");
+            }
+        };
+        tokio::select! {
+            () = orderly => {}
+            () = signals.asked() => self.terminal.say("Stopped at once; what ran is started again next time."),
+        }
+        for path in options
+            .addr_file
+            .iter()
+            .cloned()
+            .chain([self.ground.data.join(ADDRESSES_FILE)])
+        {
+            let _ = std::fs::remove_file(path);
+        }
+        let Ground { store, history, .. } = self.ground;
+        let closing = tokio::task::spawn_blocking(move || {
+            history.close();
+            store.close();
+        });
+        let _ = closing.await;
+        self.data_plane.stop();
+    }
+}

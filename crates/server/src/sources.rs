@@ -1,0 +1,167 @@
+//! The sources of one project: started once, and pointed at what the live project asks for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wakeful_core::{
+    name::{DatabaseName, Scope},
+    port::{Clock, Sink, Store},
+    project::{On, Project},
+};
+use wakeful_databases::{
+    Capture, CaptureHandle, CaptureOptions, DatabaseUrl, Databases, Observer, Target, Watched,
+    watched,
+};
+use wakeful_objects::Buckets;
+use wakeful_sources::schedule::{Scheduler, SchedulerHandle};
+
+/// What sources work with.
+pub struct Parts {
+    /// The scope of the project.
+    pub scope: Scope,
+    /// Where checkpoints are.
+    pub store: Arc<dyn Store>,
+    /// Where events go.
+    pub sink: Arc<dyn Sink>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The buckets.
+    pub buckets: Buckets,
+    /// SQL of functions.
+    pub databases: Databases,
+    /// Told what happens to captures.
+    pub observer: Arc<dyn Observer>,
+    /// Where sources live.
+    pub runtime: Handle,
+}
+
+/// The running sources.
+pub struct Sources {
+    parts: Parts,
+    scheduler: SchedulerHandle,
+    captures: Mutex<BTreeMap<DatabaseName, Running>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Running {
+    url: DatabaseUrl,
+    tables: watch::Sender<Watched>,
+    handle: CaptureHandle,
+    stop: CancellationToken,
+}
+
+impl Sources {
+    /// Starts what every project has; `apply` starts the rest.
+    pub fn start(parts: Parts) -> Arc<Self> {
+        let (scheduler, handle) = Scheduler::new(
+            parts.scope.clone(),
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.sink),
+            Arc::clone(&parts.clock),
+        );
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn_on(scheduler.run(stop.clone()), &parts.runtime);
+        let captures = Mutex::default();
+        Arc::new(Self {
+            parts,
+            scheduler: handle,
+            captures,
+            tasks,
+            stop,
+        })
+    }
+
+    /// Listens to what `project` asks for, and to nothing else. `databases` are its databases
+    /// with their addresses.
+    pub fn apply(&self, project: &Project, databases: &BTreeMap<DatabaseName, DatabaseUrl>) {
+        let buckets: BTreeSet<_> = project.buckets.keys().cloned().collect();
+        self.parts.buckets.set_buckets(buckets);
+        self.scheduler.set(
+            project
+                .triggers()
+                .filter_map(|trigger| match &trigger.on {
+                    On::Schedule(schedule) => Some((trigger.id.clone(), schedule.clone())),
+                    _ => None,
+                })
+                .collect(),
+        );
+        self.capture(project, databases);
+    }
+
+    fn capture(&self, project: &Project, databases: &BTreeMap<DatabaseName, DatabaseUrl>) {
+        let mut captures = self.captures.lock();
+        captures.retain(|name, running| {
+            let stays = databases.get(name) == Some(&running.url);
+            if !stays {
+                running.stop.cancel();
+            }
+            stays
+        });
+        let mut targets = BTreeMap::new();
+        for (name, url) in databases {
+            let tables = watched(project, name);
+            let running = captures
+                .entry(name.clone())
+                .or_insert_with(|| self.start_capture(name, url, tables.clone()));
+            running.tables.send_if_modified(|now| {
+                let changed = *now != tables;
+                *now = tables;
+                changed
+            });
+            let capture = Some(running.handle.clone());
+            targets.insert(
+                name.clone(),
+                Target {
+                    url: url.clone(),
+                    capture,
+                },
+            );
+        }
+        self.parts.databases.set(targets);
+    }
+
+    fn start_capture(&self, name: &DatabaseName, url: &DatabaseUrl, tables: Watched) -> Running {
+        let (sender, receiver) = watch::channel(tables);
+        let parts = &self.parts;
+        let options = CaptureOptions::new(parts.scope.clone(), name.clone(), url.clone(), receiver);
+        let (capture, handle) = Capture::new(
+            options,
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.sink),
+            Arc::clone(&parts.observer),
+        );
+        let stop = self.stop.child_token();
+        self.tasks
+            .spawn_on(capture.run(stop.clone()), &parts.runtime);
+        Running {
+            url: url.clone(),
+            tables: sender,
+            handle,
+            stop,
+        }
+    }
+
+    /// Ends all sources; returns when nothing is submitted any more.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The files in which a project keeps data, not code.
+pub fn data_files(databases: &BTreeMap<DatabaseName, DatabaseUrl>, folder: &Path) -> Vec<PathBuf> {
+    databases
+        .values()
+        .map(|url| match url {
+            DatabaseUrl::Sqlite(path) => folder.join(path),
+        })
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! Each run and each log line, the moment it happens.
+
+use jiff::{Timestamp as At, tz::TimeZone};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use wakeful_core::{
+    run::{LogLevel, LogLine, LogStream, Run, RunState},
+    time::Timestamp,
+};
+
+use super::{Terminal, paint};
+
+impl Terminal {
+    /// Shows what happens until its senders are gone.
+    pub async fn follow(self, mut runs: Receiver<Run>, mut logs: Receiver<LogLine>) {
+        loop {
+            // A line of a run is shown before the run's end: logs first.
+            tokio::select! {
+                biased;
+                line = logs.recv() => match line {
+                    Ok(line) => self.line(&line),
+                    Err(RecvError::Lagged(lost)) => self.lagged(lost),
+                    Err(RecvError::Closed) => return,
+                },
+                run = runs.recv() => match run {
+                    Ok(run) => self.run(&run),
+                    Err(RecvError::Lagged(lost)) => self.lagged(lost),
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    fn lagged(&self, lost: u64) {
+        self.say(
+            &self
+                .paint
+                .dim(&format!("… {lost} lines more than a terminal can follow")),
+        );
+    }
+
+    fn line(&self, line: &LogLine) {
+        let text = match line.level {
+            LogLevel::Error => self.paint.red(&line.text),
+            LogLevel::Warn => self.paint.yellow(&line.text),
+            LogLevel::Debug => self.paint.dim(&line.text),
+            LogLevel::Info => line.text.clone(),
+        };
+        let origin = match line.stream {
+            LogStream::Console => "│",
+            LogStream::Stdout => "│ stdout:",
+            LogStream::Stderr => "│ stderr:",
+        };
+        let fields = line
+            .fields
+            .as_ref()
+            .map(|f| format!(" {}", self.paint.dim(f)));
+        self.say(&format!(
+            "{} {} {} {text}{}",
+            self.paint.dim(&clock(line.at)),
+            self.paint.cyan(&format!("{:12}", line.function)),
+            self.paint.dim(origin),
+            fields.unwrap_or_default()
+        ));
+    }
+
+    fn run(&self, run: &Run) {
+        let paint = self.paint;
+        let mark = match run.state {
+            RunState::Succeeded => paint.green("✓"),
+            RunState::Failed | RunState::Dead => paint.red("✗"),
+            RunState::Retrying => paint.yellow("↻"),
+            RunState::Held => paint.yellow("…"),
+            RunState::Discarded => paint.dim("−"),
+            // What only begins is not worth a line.
+            RunState::Queued | RunState::Running => return,
+        };
+        let took = run
+            .ended_at
+            .map(|end| paint::duration(end.since(run.accepted_at)));
+        let status = run
+            .status
+            .map(|status| format!(" {status}"))
+            .unwrap_or_default();
+        let state = match run.state {
+            RunState::Retrying => " failed, will be tried again",
+            RunState::Held => " held until a version loads",
+            RunState::Dead => " is a dead letter",
+            RunState::Discarded => " discarded",
+            _ => "",
+        };
+        let mut line = format!(
+            "{} {} {mark} {}{status}{state} {}",
+            paint.dim(&clock(run.ended_at.unwrap_or(run.accepted_at))),
+            paint.cyan(&format!("{:12}", run.function)),
+            run.about,
+            paint.dim(&took.unwrap_or_default())
+        );
+        if let (Some(failure), true) = (&run.failure, run.state != RunState::Succeeded) {
+            line.push_str(&format!(
+                "  {}\n{}",
+                paint.dim(&run.id.to_string()),
+                self.failure(failure)
+            ));
+        }
+        self.say(line.trim_end());
+    }
+}
+
+/// The time of day, local.
+fn clock(at: Timestamp) -> String {
+    let at = At::from_millisecond(at.as_millis()).unwrap_or(At::UNIX_EPOCH);
+    at.to_zoned(TimeZone::system())
+        .strftime("%H:%M:%S")
+        .to_string()
+}

@@ -1,0 +1,80 @@
+//! Colours where they can be seen, and durations as people read them.
+
+use std::{io::IsTerminal, time::Duration};
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    /// For standard output as it is; NO_COLOR (no-color.org) is honoured.
+    pub(super) fn for_stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            colours: wanted && std::io::stdout().is_terminal(),
+        }
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self.colours {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    pub(super) fn yellow(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+
+    pub(super) fn cyan(self, text: &str) -> String {
+        self.wrap("36", text)
+    }
+}
+
+/// Two or three digits and a unit: `340 µs`, `4.2 ms`, `1.3 s`, `2 min`.
+pub(super) fn duration(duration: Duration) -> String {
+    let micros = duration.as_micros() as f64;
+    match duration {
+        d if d < Duration::from_millis(1) => format!("{micros:.0} µs"),
+        d if d < Duration::from_millis(10) => format!("{:.1} ms", micros / 1e3),
+        d if d < Duration::from_secs(1) => format!("{:.0} ms", micros / 1e3),
+        d if d < Duration::from_secs(120) => format!("{:.1} s", micros / 1e6),
+        d => format!("{} min", d.as_secs() / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+    use std::time::Duration;
+
+    #[test]
+    fn durations_read_well() {
+        let check = |micros, expected: &str| {
+            assert_eq!(duration(Duration::from_micros(micros)), expected);
+        };
+        check(340, "340 µs");
+        check(4_200, "4.2 ms");
+        check(42_000, "42 ms");
+        check(1_300_000, "1.3 s");
+        check(180_000_000, "3 min");
+    }
+}
