@@ -1,19 +1,6 @@
 //! SQLite.
 
-use std::path::PathBuf;
+mod capture;
+mod names;
 
-use tokio_util::sync::CancellationToken;
-
-use crate::Capture;
-
-pub(crate) async fn follow(capture: Capture, path: PathBuf, shutdown: CancellationToken) {
-    let Capture {
-        options,
-        store,
-        sink,
-        observer,
-        nudge,
-    } = capture;
-    let _ = (path, options, store, sink, observer, nudge);
-    shutdown.cancelled().await;
-}
+pub(crate) use capture::follow;

@@ -1,0 +1,335 @@
+//! The task that follows one database: waits, looks, submits, removes.
+
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, sync::watch as channel, task, time};
+use tokio_util::sync::CancellationToken;
+use wakeful_core::{
+    limits,
+    name::DatabaseName,
+    port::{Checkpoint, CheckpointKey, Sink, Store, Submission, SubmitError},
+};
+
+use super::{
+    super::names::Names,
+    narrator::Narrator,
+    outbox::{self, Attached, Found, Outbox, Position},
+    trouble::trouble,
+    watch::FileWatch,
+};
+use crate::capture::{Capture, Report, Trouble, Watched};
+
+/// After a notice of a write, the file is looked at again after these: the notice comes before
+/// the change is visible, and another one may not follow.
+const ECHOES: [Duration; 3] = [
+    Duration::from_millis(1),
+    Duration::from_millis(4),
+    Duration::from_millis(20),
+];
+/// The waits after trouble: twice as long each time, from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Consumed rows that may stay in the outbox while there is more to read.
+const UNTRIMMED: i64 = 4 * limits::CAPTURE_BATCH_ROWS as i64;
+
+/// Follows a database until `shutdown`.
+pub(crate) async fn follow(capture: Capture, path: PathBuf, shutdown: CancellationToken) {
+    let options = capture.options;
+    let mut follower = Follower {
+        names: Names::of(&options.scope, &options.database),
+        key: CheckpointKey {
+            scope: options.scope,
+            source: format!("database:{}", options.database),
+        },
+        narrator: Narrator::new(options.database.clone(), capture.observer),
+        database: options.database,
+        path,
+        store: capture.store,
+        sink: capture.sink,
+        tables: options.tables,
+        poll: options.poll,
+        nudge: capture.nudge,
+        written: Arc::new(Notify::new()),
+        watch: None,
+        seen: false,
+        open: None,
+        look_into_tables: true,
+        echoes: VecDeque::new(),
+    };
+    let mut backoff = BACKOFF.0;
+    while !shutdown.is_cancelled() {
+        match follower.turn().await {
+            Ok(next) => {
+                follower.narrator.recovered();
+                backoff = BACKOFF.0;
+                if next == Next::Wait && !follower.wait(&shutdown).await {
+                    break;
+                }
+            }
+            Err(Stop::Stopping) => break,
+            Err(Stop::Trouble(trouble)) => {
+                follower.open = None;
+                follower.narrator.trouble(trouble);
+                tokio::select! {
+                    () = shutdown.cancelled() => break,
+                    () = time::sleep(backoff) => {}
+                }
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+    follower.close().await;
+}
+
+/// What to do after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// There is more: go on at once.
+    Go,
+    /// Wait for something to happen.
+    Wait,
+}
+
+/// Why a turn failed.
+enum Stop {
+    /// The server stops.
+    Stopping,
+    /// To be tried again.
+    Trouble(Trouble),
+}
+
+struct Follower {
+    names: Names,
+    key: CheckpointKey,
+    narrator: Narrator,
+    database: DatabaseName,
+    path: PathBuf,
+    store: Arc<dyn Store>,
+    sink: Arc<dyn Sink>,
+    tables: channel::Receiver<Watched>,
+    poll: Duration,
+    nudge: Arc<Notify>,
+    written: Arc<Notify>,
+    watch: Option<FileWatch>,
+    /// Whether the file was there once: then it is not created again, since someone may be about
+    /// to put another one in its place.
+    seen: bool,
+    open: Option<(Outbox, Position)>,
+    look_into_tables: bool,
+    echoes: VecDeque<Duration>,
+}
+
+impl Follower {
+    async fn turn(&mut self) -> Result<Next, Stop> {
+        let (mut outbox, position) = match self.open.take() {
+            Some(open) => open,
+            None => self.attach().await?,
+        };
+        if self.tables.has_changed().unwrap_or(false) {
+            self.look_into_tables = true;
+        }
+        let watched = self.tables.borrow_and_update().clone();
+        let look_into_tables = self.look_into_tables;
+        let at = position.clone();
+        let (mut outbox, look) = self
+            .blocking(move || {
+                let look = outbox.look(&watched, look_into_tables, &at);
+                (outbox, look)
+            })
+            .await?;
+        let look = look.map_err(|error| self.trouble(&error))?;
+        if let Some(standings) = look.standings {
+            self.look_into_tables = false;
+            self.narrator.standings(standings);
+        }
+        match look.found {
+            Found::Nothing => {
+                self.open = Some((outbox, position));
+                Ok(Next::Wait)
+            }
+            // Opened anew at the next turn, which tells whether it is another one.
+            Found::Replaced => {
+                self.look_into_tables = true;
+                Ok(Next::Go)
+            }
+            Found::Changes {
+                arrivals,
+                position,
+                more,
+            } => {
+                let submission = Submission {
+                    arrivals,
+                    checkpoint: Some(self.checkpoint(&position)),
+                    objects: Vec::new(),
+                };
+                self.submit(submission).await?;
+                if outbox.untrimmed(position.last) > UNTRIMMED {
+                    outbox = self.trim(outbox, position.last).await?.0;
+                }
+                self.open = Some((outbox, position));
+                Ok(if more { Next::Go } else { Next::Wait })
+            }
+        }
+    }
+
+    /// Waits until there may be something to do; false when the server stops.
+    async fn wait(&mut self, shutdown: &CancellationToken) -> bool {
+        let echo = self.echoes.pop_front();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return false,
+            () = self.nudge.notified() => {
+                if let Some((outbox, _)) = &mut self.open {
+                    outbox.look_again();
+                }
+            }
+            () = self.written.notified() => self.echoes = ECHOES.into(),
+            changed = self.tables.changed(), if self.tables.has_changed().is_ok() => {
+                self.look_into_tables |= changed.is_ok();
+            }
+            () = time::sleep(echo.unwrap_or(self.poll)) => {
+                if echo.is_none() {
+                    self.tidy().await;
+                }
+            }
+        }
+        true
+    }
+
+    /// Opens the database and finds out where to go on.
+    async fn attach(&mut self) -> Result<(Outbox, Position), Stop> {
+        if !self.seen {
+            let path = self.path.clone();
+            let created = self.blocking(move || outbox::create(&path)).await?;
+            let created = created.map_err(|cause| {
+                Stop::Trouble(Trouble::CannotOpen {
+                    path: self.path.display().to_string(),
+                    cause,
+                })
+            })?;
+            if created {
+                self.narrator.tell(Report::Created {
+                    path: self.path.display().to_string(),
+                });
+            }
+        }
+        let checkpoint = self.remembered().await?;
+        let (path, names, database) =
+            (self.path.clone(), self.names.clone(), self.database.clone());
+        let opened = self
+            .blocking(move || {
+                let outbox = Outbox::open(&path, names, database)?;
+                let (position, how) = outbox.attach(checkpoint)?;
+                Ok((outbox, position, how))
+            })
+            .await?;
+        let (outbox, position, how) = opened.map_err(|error| self.trouble(&error))?;
+        self.seen = true;
+        self.look_into_tables = true;
+        self.watch = FileWatch::start(&self.path, Arc::clone(&self.written))
+            .inspect_err(|error| {
+                tracing::warn!(database = %self.database, %error,
+                    "the database's folder cannot be watched; it is looked at every {:?}", self.poll);
+            })
+            .ok();
+        if how == Attached::Replaced {
+            self.narrator.tell(Report::Replaced);
+        }
+        self.narrator.started();
+        Ok((outbox, position))
+    }
+
+    async fn remembered(&self) -> Result<Option<Position>, Stop> {
+        let value = self.store.checkpoint(self.key.clone()).await;
+        let value = value.map_err(|error| {
+            Stop::Trouble(Trouble::NotAccepted {
+                cause: error.to_string(),
+            })
+        })?;
+        // A checkpoint that cannot be read fits no outbox, which is reported and survived.
+        Ok(value.map(|bytes| {
+            serde_json::from_slice(&bytes).unwrap_or(Position {
+                outbox: String::new(),
+                last: 0,
+                at: 0,
+            })
+        }))
+    }
+
+    fn checkpoint(&self, position: &Position) -> Checkpoint {
+        Checkpoint {
+            key: self.key.clone(),
+            value: serde_json::to_vec(position).unwrap_or_default().into(),
+        }
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<(), Stop> {
+        match self.sink.submit(submission).await {
+            Ok(_) => Ok(()),
+            Err(SubmitError::Stopping) => Err(Stop::Stopping),
+            Err(error) => Err(Stop::Trouble(Trouble::NotAccepted {
+                cause: error.to_string(),
+            })),
+        }
+    }
+
+    /// Removes consumed rows while nothing else is to be done.
+    async fn tidy(&mut self) {
+        while let Some((outbox, position)) = self.open.take() {
+            if outbox.untrimmed(position.last) == 0 {
+                self.open = Some((outbox, position));
+                return;
+            }
+            match self.trim(outbox, position.last).await {
+                Ok((outbox, left)) => {
+                    self.open = Some((outbox, position));
+                    if !left {
+                        return;
+                    }
+                }
+                // The next turn opens the database anew, and meets what is wrong there.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Removes one batch of consumed rows. A database that is busy keeps them for now.
+    async fn trim(&self, mut outbox: Outbox, last: i64) -> Result<(Outbox, bool), Stop> {
+        let (outbox, trimmed) = self
+            .blocking(move || {
+                let trimmed = outbox.trim(last);
+                (outbox, trimmed)
+            })
+            .await?;
+        match trimmed {
+            Ok(left) => Ok((outbox, left)),
+            Err(error) => match self.trouble(&error) {
+                Stop::Trouble(Trouble::Locked { .. }) => Ok((outbox, false)),
+                other => Err(other),
+            },
+        }
+    }
+
+    fn trouble(&self, error: &rusqlite::Error) -> Stop {
+        Stop::Trouble(trouble(&self.path, error))
+    }
+
+    /// Runs `work` where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stop> {
+        task::spawn_blocking(work).await.map_err(|error| {
+            Stop::Trouble(Trouble::Failed {
+                path: self.path.display().to_string(),
+                cause: error.to_string(),
+            })
+        })
+    }
+
+    async fn close(mut self) {
+        if let Some(open) = self.open.take() {
+            // Closing may checkpoint the write-ahead log.
+            let _ = self.blocking(move || drop(open)).await;
+        }
+    }
+}
