@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::{
     error::ToolchainError,
-    limits,
+    limits, npm,
     npm_failure::NpmFailure,
     pins::Pin,
     process::{Bounds, Unfinished, run},
@@ -82,10 +82,8 @@ impl Fetch<'_> {
             // npm before 7 has no such option and packs into the folder it runs in.
             .arg(format!("--pack-destination={}", folder.display()))
             .args(["--ignore-scripts", "--no-progress", "--no-audit"])
-            .args(limits::NPM_RETRIES)
-            .current_dir(folder)
-            .env("PATH", self.path)
-            .env("npm_config_update_notifier", "false");
+            .args(limits::NPM_RETRIES);
+        npm::prepare(&mut command, folder, self.path);
         let done = run(&mut command, self.bounds)
             .await
             .map_err(|unfinished| self.unfinished(unfinished))?;

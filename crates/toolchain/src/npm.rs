@@ -74,10 +74,7 @@ impl Npm {
                 command
             }
         };
-        command
-            .current_dir(folder)
-            .env("PATH", &self.0.path)
-            .env("npm_config_update_notifier", "false");
+        prepare(&mut command, folder, &self.0.path);
         Ok(command)
     }
 
@@ -93,6 +90,20 @@ impl Npm {
     pub(crate) fn progress(&self) -> &dyn Progress {
         &*self.0.progress
     }
+}
+
+/// The environment of every npm: the user's own, since registry, proxy and certificates may stand
+/// in it, but without what is meant for Wakeful, such as its keys.
+pub(crate) fn prepare(command: &mut Command, folder: &Path, path: &OsStr) {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"WAKEFUL_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("npm_config_update_notifier", "false");
 }
 
 /// The first npm on PATH, of whatever version: good for fetching, whatever Node it brings along.

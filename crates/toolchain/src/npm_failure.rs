@@ -252,26 +252,31 @@ fn script_package(lines: &[&str]) -> String {
     }
 }
 
+/// How npm's lines begin that a sentence can do without: what was read elsewhere, and advice.
+const SAYS_NOTHING: [&str; 13] = [
+    "code ",
+    "errno ",
+    "syscall ",
+    "path ",
+    "command ",
+    "type ",
+    "at ",
+    "A complete log",
+    "Clean install a project",
+    "This is a problem related to",
+    "In most cases you",
+    "If you are behind a proxy",
+    "}",
+];
+
 /// npm's own words in short: what it says first, without its code, its usage and where its log is.
 fn said(lines: &[&str], output: &str) -> String {
     const LINES: usize = 4;
     const CHARACTERS: usize = 500;
-    let telling = |line: &&str| {
-        ![
-            "code ",
-            "errno ",
-            "syscall ",
-            "A complete log",
-            "path ",
-            "command ",
-            "at ",
-            "type ",
-        ]
-        .iter()
-        .any(|start| line.starts_with(start))
+    let telling = |line: &str| {
+        !SAYS_NOTHING.iter().any(|start| line.starts_with(start))
             && !line.starts_with(char::is_numeric)
             && !line.contains("can only install packages when your package.json")
-            && !line.starts_with("Clean install a project")
     };
     let without_mark = |line: &str| {
         for mark in [
@@ -292,7 +297,7 @@ fn said(lines: &[&str], output: &str) -> String {
         .iter()
         .filter(|line| telling(line) || line.starts_with("404 "))
         .map(|line| without_mark(line))
-        .filter(|line| !line.is_empty())
+        .filter(|line| !line.is_empty() && telling(line))
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("Note that you"))
         .take(LINES)
         .collect();
@@ -301,7 +306,8 @@ fn said(lines: &[&str], output: &str) -> String {
         words.extend(plain.map(str::to_owned));
     }
     let text = words.join("; ");
-    text.chars().take(CHARACTERS).collect()
+    let text: String = text.chars().take(CHARACTERS).collect();
+    text.trim_end_matches(['.', ';', ' ']).to_owned()
 }
 
 #[cfg(test)]
@@ -321,12 +327,12 @@ mod tests {
         check(
             "npm warn Unknown user config \"x\".\nnpm error code E404\nnpm error 404 Not Found - GET http://r/foo\nnpm error 404\nnpm error 404  The requested resource 'foo@1' could not be found or you do not have permission to access it.\nnpm error 404\nnpm error 404 Note that you can also install from a\nnpm error A complete log of this run can be found in: /x",
             Kind::NoSuchPackage("foo".into()),
-            "the registry has no package `foo` (E404): Not Found - GET http://r/foo; The requested resource 'foo@1' could not be found or you do not have permission to access it.",
+            "the registry has no package `foo` (E404): Not Found - GET http://r/foo; The requested resource 'foo@1' could not be found or you do not have permission to access it",
         );
         check(
             "npm ERR! code E404\nnpm ERR! 404  '@a/b@^1.0.0' is not in this registry.",
             Kind::NoSuchPackage("@a/b".into()),
-            "the registry has no package `@a/b` (E404): '@a/b@^1.0.0' is not in this registry.",
+            "the registry has no package `@a/b` (E404): '@a/b@^1.0.0' is not in this registry",
         );
         check(
             "npm error code E404\nnpm error 404 No match found for version 24.22.0\nnpm error 404  The requested resource 'x@24.22.0' could not be found",
@@ -336,7 +342,7 @@ mod tests {
         check(
             "npm error code ETARGET\nnpm error notarget No matching version found for is-number@99.9.9.\nnpm error A complete log of this run",
             Kind::NoSuchVersion("is-number@99.9.9".into()),
-            "no version fits `is-number@99.9.9` (ETARGET): No matching version found for is-number@99.9.9.",
+            "no version fits `is-number@99.9.9` (ETARGET): No matching version found for is-number@99.9.9",
         );
         check(
             "npm error code EUSAGE\nnpm error\nnpm error `npm ci` can only install packages when your package.json and package-lock.json or npm-shrinkwrap.json are in sync. Please update\nnpm error\nnpm error Missing: is-odd@3.0.1 from lock file\nnpm error\nnpm error Clean install a project\nnpm error\nnpm error Usage:\nnpm error npm ci",
@@ -346,7 +352,7 @@ mod tests {
         check(
             "npm error code ENOTFOUND\nnpm error syscall getaddrinfo\nnpm error errno ENOTFOUND\nnpm error network request to http://r/x failed, reason: getaddrinfo ENOTFOUND r\nnpm error network This is a problem related to network connectivity.",
             Kind::Network,
-            "the registry cannot be reached (ENOTFOUND): request to http://r/x failed, reason: getaddrinfo ENOTFOUND r; This is a problem related to network connectivity.",
+            "the registry cannot be reached (ENOTFOUND): request to http://r/x failed, reason: getaddrinfo ENOTFOUND r",
         );
         check(
             "npm error code 1\nnpm error path /f/node_modules/@a/b\nnpm error command failed\nnpm error command sh -c node build.js\nnpm error boom",

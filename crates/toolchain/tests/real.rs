@@ -4,6 +4,8 @@
 use std::{
     ffi::OsString,
     fs,
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -13,7 +15,8 @@ use std::{
 
 use wakeful_core::project::NodeMajor;
 use wakeful_toolchain::{
-    From, Installed, NodeInstall, Options, Progress, Scripts, Toolchain, install_packages,
+    From, Installed, NodeInstall, NpmFailureKind, Options, PackageError, Progress, Scripts,
+    Toolchain, install_packages,
 };
 
 #[derive(Default)]
@@ -133,6 +136,95 @@ async fn an_install_script_runs_only_when_its_package_is_named() {
     assert_eq!(report.unwrap().scripts_not_run, Vec::<String>::new());
     let version = fs::read_to_string(ran).unwrap();
     assert_eq!(version, format!("v{}", install.version));
+}
+
+/// A registry on loopback that knows version 1.0.0 of `old` and nothing else.
+fn registry() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            answer(stream.unwrap());
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap_or_default();
+    // The rest of the request is read, so that closing does not reset the connection.
+    while lines
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
+    let (status, body) = if first.starts_with("GET /old ") {
+        let dist = r#"{"tarball":"http://127.0.0.1/old.tgz","integrity":"sha512-AAAA"}"#;
+        let version = format!(r#"{{"name":"old","version":"1.0.0","dist":{dist}}}"#);
+        let tags = r#""dist-tags":{"latest":"1.0.0"}"#;
+        (
+            "200 OK",
+            format!(r#"{{"name":"old",{tags},"versions":{{"1.0.0":{version}}}}}"#),
+        )
+    } else {
+        ("404 Not Found", r#"{"error":"not found"}"#.to_owned())
+    };
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n");
+    let rest = format!("content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    stream.write_all((head + &rest).as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_real_npm_says_is_understood() {
+    let bin = tempfile::tempdir().unwrap();
+    let path = path_with_npm_only(bin.path());
+    let install = node_24(&path, &Arc::default()).await;
+    let working = registry();
+    // Nobody listens there any more.
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = socket.local_addr().unwrap();
+    drop(socket);
+    let check = async |registry: SocketAddr, wants: &str, kind: NpmFailureKind, part: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let package = format!(r#"{{"private":true,"dependencies":{{{wants}}}}}"#);
+        fs::write(folder.path().join("package.json"), package).unwrap();
+        fs::write(
+            folder.path().join(".npmrc"),
+            format!("registry=http://{registry}/\n"),
+        )
+        .unwrap();
+        let error = install_packages(folder.path(), &install.npm, &Scripts::None).await;
+        let error = error.unwrap_err();
+        let PackageError::Npm { failure, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(failure.kind, kind, "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    let missing = NpmFailureKind::NoSuchPackage("@no/such".into());
+    check(
+        working,
+        r#""@no/such":"^1""#,
+        missing,
+        "no package `@no/such` (E404)",
+    )
+    .await;
+    let version = NpmFailureKind::NoSuchVersion("old@^2".into());
+    check(
+        working,
+        r#""old":"^2""#,
+        version,
+        "no version fits `old@^2` (ETARGET)",
+    )
+    .await;
+    check(
+        closed,
+        r#""unknown":"1""#,
+        NpmFailureKind::Network,
+        "ECONNREFUSED",
+    )
+    .await;
 }
 
 /// A folder that asks for one small package, with a lock file that names its hash.

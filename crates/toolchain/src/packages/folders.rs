@@ -7,7 +7,8 @@ use std::{
 
 /// The folders of the nearest package.json at or above each function's code, within the project's
 /// folder. Code paths are relative to the project's folder (or absolute, and inside it); what lies
-/// outside is passed over, since the manifest's check has named it. Each folder stands once.
+/// outside is passed over, since the manifest's check has named it. Each folder stands once, as its
+/// canonical path.
 pub fn find_package_folders<P: AsRef<Path>>(
     project_root: &Path,
     code_paths: impl IntoIterator<Item = P>,
