@@ -32,4 +32,4 @@ pub use packages::{
 pub use pins::least_minor;
 pub use process::Bound;
 pub use progress::{Progress, Silent};
-pub use toolchain::{From, NodeInstall, Options, Toolchain, default_cache};
+pub use toolchain::{NodeFrom, NodeInstall, Options, Toolchain, default_cache};

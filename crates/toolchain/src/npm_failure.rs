@@ -253,7 +253,7 @@ fn script_package(lines: &[&str]) -> String {
 }
 
 /// How npm's lines begin that a sentence can do without: what was read elsewhere, and advice.
-const SAYS_NOTHING: [&str; 13] = [
+const SAYS_NOTHING: [&str; 19] = [
     "code ",
     "errno ",
     "syscall ",
@@ -261,6 +261,12 @@ const SAYS_NOTHING: [&str; 13] = [
     "command ",
     "type ",
     "at ",
+    "code: ",
+    "errno: ",
+    "syscall: ",
+    "address: ",
+    "port: ",
+    "type: ",
     "A complete log",
     "Clean install a project",
     "This is a problem related to",
@@ -284,6 +290,7 @@ fn said(lines: &[&str], output: &str) -> String {
             "notarget ",
             "network ",
             "JSON.parse ",
+            "FetchError: ",
             "ERESOLVE ",
             "nospc ",
         ] {
@@ -353,6 +360,11 @@ mod tests {
             "npm error code ENOTFOUND\nnpm error syscall getaddrinfo\nnpm error errno ENOTFOUND\nnpm error network request to http://r/x failed, reason: getaddrinfo ENOTFOUND r\nnpm error network This is a problem related to network connectivity.",
             Kind::Network,
             "the registry cannot be reached (ENOTFOUND): request to http://r/x failed, reason: getaddrinfo ENOTFOUND r",
+        );
+        check(
+            "npm error code ECONNREFUSED\nnpm error errno ECONNREFUSED\nnpm error FetchError: request to http://r/x failed, reason: connect ECONNREFUSED 127.0.0.1:9\nnpm error     at ClientRequest.<anonymous> (/x.js:130:14)\nnpm error   code: 'ECONNREFUSED',\nnpm error   port: 9,\nnpm error }\nnpm error\nnpm error If you are behind a proxy, please",
+            Kind::Network,
+            "the registry cannot be reached (ECONNREFUSED): request to http://r/x failed, reason: connect ECONNREFUSED 127.0.0.1:9",
         );
         check(
             "npm error code 1\nnpm error path /f/node_modules/@a/b\nnpm error command failed\nnpm error command sh -c node build.js\nnpm error boom",

@@ -47,7 +47,7 @@ pub fn default_cache() -> PathBuf {
 
 /// Where a Node came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum NodeFrom {
     /// It was on PATH.
     Path,
     /// It was fetched, now or earlier.
@@ -64,7 +64,7 @@ pub struct NodeInstall {
     /// Its version: `24.21.0`.
     pub version: String,
     /// Where it came from.
-    pub from: From,
+    pub from: NodeFrom,
 }
 
 /// Brings Nodes. Cheap to clone.
@@ -98,10 +98,10 @@ impl Toolchain {
         let _turn = self.0.turn.lock().await;
         let survey = search::nodes(&self.0.options.path, major).await;
         let (node, version, from) = match survey.fit {
-            Some((node, version)) => (node, version, From::Path),
+            Some((node, version)) => (node, version, NodeFrom::Path),
             None => {
                 let (node, version) = self.cached_or_fetched(major, survey.others).await?;
-                (node, version, From::Fetched)
+                (node, version, NodeFrom::Fetched)
             }
         };
         let npm = self.npm(major, &node, &version, from).await;
@@ -183,7 +183,7 @@ impl Toolchain {
 
     /// An npm for a Node: with a Node from PATH the npm from PATH if it works with it, else the
     /// pinned one from the cache or fetched.
-    async fn npm(&self, major: NodeMajor, node: &Path, version: &str, from: From) -> Npm {
+    async fn npm(&self, major: NodeMajor, node: &Path, version: &str, from: NodeFrom) -> Npm {
         let options = &self.0.options;
         let of = For {
             node,
@@ -193,8 +193,8 @@ impl Toolchain {
             progress: &options.progress,
         };
         let on_path = match from {
-            From::Path => npm::matching(node, &options.path).await,
-            From::Fetched => Err("it needs one of its own".to_owned()),
+            NodeFrom::Path => npm::matching(node, &options.path).await,
+            NodeFrom::Fetched => Err("it needs one of its own".to_owned()),
         };
         let how = match on_path {
             Ok(how) => Ok(how),

@@ -15,7 +15,7 @@ use std::{
 
 use wakeful_core::project::NodeMajor;
 use wakeful_toolchain::{
-    From, Installed, NodeInstall, NpmFailureKind, Options, PackageError, Progress, Scripts,
+    Installed, NodeFrom, NodeInstall, NpmFailureKind, Options, PackageError, Progress, Scripts,
     Toolchain, install_packages,
 };
 
@@ -65,7 +65,7 @@ async fn node_24_is_fetched_runs_and_installs_a_package() {
     let path = path_with_npm_only(bin.path());
     let heard = Arc::new(Heard::default());
     let install = node_24(&path, &heard).await;
-    assert_eq!(install.from, From::Fetched);
+    assert_eq!(install.from, NodeFrom::Fetched);
     let version = output(Command::new(&install.node).arg("--version"));
     assert_eq!(version, format!("v{}", install.version));
     assert!(version.starts_with("v24."));

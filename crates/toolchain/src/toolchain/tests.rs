@@ -60,7 +60,7 @@ async fn the_first_fitting_node_on_path_is_taken() {
         let install = ask(&machine).await.unwrap();
         assert_eq!(install.node, machine.bin().join(name));
         assert_eq!(install.version, "24.3.0");
-        assert_eq!(install.from, From::Path);
+        assert_eq!(install.from, NodeFrom::Path);
         let command = install.npm.command(&machine.cache()).unwrap();
         assert_eq!(command.as_std().get_program(), machine.bin().join("npm"));
         assert!(machine.cached().is_empty());
@@ -199,7 +199,7 @@ async fn what_is_cached_needs_neither_npm_nor_network() {
     write_program(&script, "");
     let heard = Arc::new(Heard::default());
     let install = toolchain(&machine, &heard).node(V24).await.unwrap();
-    assert_eq!(install.from, From::Fetched);
+    assert_eq!(install.from, NodeFrom::Fetched);
     assert_eq!(install.node, place(&machine).join("bin/node"));
     let command = install.npm.command(&machine.cache()).unwrap();
     assert_eq!(command.as_std().get_program(), install.node);
