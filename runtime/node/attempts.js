@@ -1,0 +1,224 @@
+'use strict';
+// One start of user code: who it is, how long it may take, and how it ended. The attempt in
+// whose context code runs is found through AsyncLocalStorage.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { Outbound } = require('./bodies');
+const { describeError } = require('./errors');
+const { FAIL, FLAG_END, CANCEL_TIMEOUT, CANCEL_SHUTDOWN } = require('./frames');
+const { EMPTY } = require('./link');
+
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const storage = new AsyncLocalStorage();
+
+/** The text of a run's id, from the two halves of its number. */
+function runText(high, low) {
+  let rest = (BigInt(high) << 32n) | BigInt(low);
+  let text = '';
+  for (let i = 0; i < 13; i++) {
+    text = ALPHABET[Number(rest & 31n)] + text;
+    rest >>= 5n;
+  }
+  return `run_${text}`;
+}
+
+function cancelError(reason) {
+  if (reason === CANCEL_TIMEOUT) return new DOMException('The attempt ran out of its time', 'TimeoutError');
+  const why = reason === CANCEL_SHUTDOWN ? 'The server stops' : 'The caller went away';
+  return new DOMException(why, 'AbortError');
+}
+
+class Attempt {
+  constructor(worker, stream, runHigh, runLow, number, timeout) {
+    this.worker = worker;
+    this.stream = stream;
+    this.runHigh = runHigh;
+    this.runLow = runLow;
+    this.number = number;
+    this.deadlineMs = Date.now() + timeout;
+    /** Its answer is whole, or it failed: the stream is over on this side. */
+    this.ended = false;
+    /** Its handler has returned, or its promise settled. */
+    this.settled = false;
+    /** Its answer has begun. */
+    this.responded = false;
+    /** Promises that go on after the answer (`waitUntil`). */
+    this.background = 0;
+    /** The body that comes in, unless it came whole. */
+    this.inbound = null;
+    /** The body that goes out, unless it goes whole. */
+    this.outbound = null;
+    /** Told when the attempt is cancelled or its answer breaks off. */
+    this.onCancel = null;
+    this.cancelled = null;
+    /** Calls to the server whose replies are still open. */
+    this.calls = null;
+    /** Indentation of console.group. */
+    this.indent = '';
+    this._run = null;
+    this._controller = null;
+  }
+
+  get runId() {
+    if (this._run === null) this._run = runText(this.runHigh, this.runLow);
+    return this._run;
+  }
+
+  get signal() {
+    if (this._controller === null) {
+      this._controller = new AbortController();
+      if (this.cancelled !== null) this._controller.abort(this.cancelled);
+    }
+    return this._controller.signal;
+  }
+
+  get remaining() {
+    return Math.max(0, this.deadlineMs - Date.now());
+  }
+
+  /** The result of an event, as JSON; empty for undefined. */
+  result(json) {
+    if (this.ended) return;
+    this.responded = true;
+    this.worker.link.respondText(this.stream, 0, '', json);
+    this.end();
+  }
+
+  /** Failed: before the answer as a whole, after its start its body breaks off. */
+  fail(kind, error) {
+    if (this.ended) {
+      this.worker.logError(this, 'An error after the end of the attempt', error);
+      return;
+    }
+    this.failWith({ kind, ...describeError(error, this.worker.paths) });
+  }
+
+  failWith(report) {
+    if (this.ended) return;
+    this.worker.link.sendJson(FAIL, this.stream, report);
+    this.end();
+    if (this.onCancel !== null) this.onCancel(null);
+  }
+
+  /** Answers with a text, whole. */
+  respondText(status, block, text) {
+    if (this.ended) return;
+    this.responded = true;
+    this.worker.link.respondText(this.stream, status, block, text);
+    this.end();
+  }
+
+  /** Answers with bytes, whole. */
+  respondBytes(status, block, bytes) {
+    if (this.ended) return;
+    this.responded = true;
+    this.worker.link.respond(this.stream, status, block, bytes, FLAG_END);
+    this.end();
+  }
+
+  /** Begins an answer whose body follows through the returned Outbound. */
+  respondOpen(status, block) {
+    this.responded = true;
+    this.worker.link.respond(this.stream, status, block, EMPTY, 0);
+    this.outbound = new Outbound(this.worker.link, this.stream);
+    if (this.cancelled !== null) this.outbound.stop(this.cancelled);
+    return this.outbound;
+  }
+
+  /** The streamed answer is whole. */
+  endBody() {
+    if (this.ended) return;
+    this.outbound.end();
+    this.end();
+  }
+
+  end() {
+    this.ended = true;
+    this.worker.onEnded(this);
+  }
+
+  /** The handler is through with it. */
+  settle() {
+    if (this.settled) return;
+    this.settled = true;
+    this.worker.onSettled(this);
+  }
+
+  /** Work that goes on after the answer: the worker does not retire before it is done. */
+  waitUntil(promise) {
+    this.background += 1;
+    Promise.resolve(promise)
+      .catch((error) => this.worker.logError(this, 'A promise given to waitUntil failed', error))
+      .finally(() => {
+        this.background -= 1;
+        this.worker.onSettled(this);
+      });
+  }
+
+  cancel(reason) {
+    if (this.cancelled !== null || this.ended) return;
+    const error = cancelError(reason);
+    this.cancelled = error;
+    if (this.inbound !== null) this.inbound.fail(error);
+    if (this.outbound !== null) this.outbound.stop(error);
+    if (this.onCancel !== null) this.onCancel(error);
+    if (this._controller !== null) this._controller.abort(error);
+  }
+}
+
+/** What handlers get as `context`. */
+class Context {
+  constructor(attempt, id) {
+    Object.defineProperty(this, '_attempt', { value: attempt });
+    Object.defineProperty(this, '_id', { value: id });
+  }
+
+  /** The id of the event; of a request the id of its run. */
+  get id() {
+    return this._id === null ? this._attempt.runId : this._id;
+  }
+
+  get runId() {
+    return this._attempt.runId;
+  }
+
+  /** 1 for the first start of this run. */
+  get attempt() {
+    return this._attempt.number;
+  }
+
+  /** The same for every attempt of one delivery. */
+  get idempotencyKey() {
+    return this._attempt.runId;
+  }
+
+  get deadline() {
+    return new Date(this._attempt.deadlineMs);
+  }
+
+  getRemainingTimeInMillis() {
+    return this._attempt.remaining;
+  }
+
+  get signal() {
+    return this._attempt.signal;
+  }
+
+  get log() {
+    return this._attempt.worker.logger;
+  }
+
+  get functionName() {
+    return this._attempt.worker.settings.function;
+  }
+
+  get functionVersion() {
+    return this._attempt.worker.settings.version;
+  }
+
+  waitUntil(promise) {
+    this._attempt.waitUntil(promise);
+  }
+}
+
+module.exports = { Attempt, Context, storage, runText };

@@ -1,0 +1,156 @@
+'use strict';
+// What user code can do to the process as a whole, and whose doing it was: errors that nobody
+// caught, process.exit, and attempts that nothing can finish any more.
+
+const limits = require('./limits');
+const { storage } = require('./attempts');
+
+const CRASH_EXIT = 1;
+
+function guard(worker) {
+  process.exit = (code) => exitCalled(worker, code);
+  process.on('uncaughtException', (error) => crashed(worker, error));
+  process.on('unhandledRejection', (reason) => rejected(worker, reason));
+  worker.watcher = new QuietWatch(worker);
+}
+
+/** process.exit: the attempt that called it is named, then the process really ends. */
+function exitCalled(worker, code) {
+  const shown = `process.exit(${code === undefined ? '' : String(code)})`;
+  const attempt = storage.getStore();
+  if (worker.phase === 'loading') {
+    worker.loadFailed(new Error(`${shown} was called while the code was loading`));
+  } else if (attempt !== undefined && !attempt.ended) {
+    attempt.fail('crash', new Error(`${shown} was called`));
+  } else {
+    worker.logError(attempt, `The worker ends: ${shown} was called outside of a running attempt`, new Error(shown));
+  }
+  worker.link.flushSync();
+  worker.exit(code);
+}
+
+/** After an uncaught exception the state of the process is anybody's guess: it ends. */
+function crashed(worker, error) {
+  const attempt = storage.getStore();
+  if (worker.phase === 'loading') {
+    worker.loadFailed(error);
+  } else if (attempt !== undefined && !attempt.ended) {
+    attempt.fail('crash', error);
+  } else {
+    worker.logError(attempt, 'The worker ends: an exception outside of a running attempt was not caught', error);
+  }
+  worker.link.flushSync();
+  worker.leave(CRASH_EXIT);
+}
+
+/** A rejection that nobody handles fails the attempt it belongs to; the worker goes on. */
+function rejected(worker, reason) {
+  const attempt = storage.getStore();
+  if (attempt !== undefined && !attempt.ended) {
+    attempt.fail('user_error', reason);
+    attempt.settle();
+  } else if (worker.phase === 'loading') {
+    worker.loadFailed(reason);
+  } else {
+    worker.logError(attempt, 'A promise was rejected outside of a running attempt, and nobody handled it', reason);
+  }
+}
+
+/**
+ * Finds attempts whose promise can never resolve, because nothing is left in the loop that could
+ * do it. Node itself tells so: with our socket not counted, it announces that it would end
+ * (`beforeExit`). That covers the thread pool and addons, which lists of active resources omit.
+ * Only after several such looks in a row, with nothing from the server between them, and never
+ * while the server owes something, an attempt is given up.
+ */
+class QuietWatch {
+  constructor(worker) {
+    this.worker = worker;
+    this.timer = null;
+    this.looking = false;
+    this.quiet = 0;
+    this.seen = 0;
+    this.look = () => this.onTimer();
+    process.on('beforeExit', () => this.onNothingLeft());
+  }
+
+  /** There is something to watch. */
+  wake() {
+    if (this.timer === null) this.timer = setTimeout(this.look, limits.QUIET_CHECK).unref();
+  }
+
+  get needed() {
+    return this.worker.attempts.size > 0 || this.worker.phase === 'loading';
+  }
+
+  onTimer() {
+    this.timer = null;
+    // Not told since the last look that nothing is left: something is.
+    if (this.looking) this.quiet = 0;
+    if (!this.needed) {
+      this.stopLooking();
+      this.quiet = 0;
+      return;
+    }
+    this.wake();
+    if (this.worker.activity !== this.seen || this.serverOwes()) {
+      this.seen = this.worker.activity;
+      this.quiet = 0;
+      this.stopLooking();
+      return;
+    }
+    if (this.looking) return;
+    this.looking = true;
+    this.worker.link.socket.unref();
+  }
+
+  stopLooking() {
+    if (!this.looking) return;
+    this.looking = false;
+    this.worker.link.socket.ref();
+  }
+
+  onNothingLeft() {
+    this.stopLooking();
+    if (!this.needed || this.worker.activity !== this.seen || this.serverOwes()) {
+      this.quiet = 0;
+      return;
+    }
+    this.quiet += 1;
+    if (this.quiet < limits.QUIET_CHECKS) return;
+    this.quiet = 0;
+    this.giveUp();
+  }
+
+  /** Whether somebody waits for the server, which then may finish the attempt. */
+  serverOwes() {
+    const { worker } = this;
+    if (worker.link.pending > 0 || worker.host.waits()) return true;
+    for (const { inbound, outbound } of worker.attempts.values()) {
+      if (inbound !== null && inbound.onReady !== null) return true;
+      if (outbound !== null && outbound.blocked) return true;
+    }
+    return false;
+  }
+
+  giveUp() {
+    const { worker } = this;
+    if (worker.phase === 'loading') {
+      worker.loadFailed(new Error('the code never finished loading: a top-level await waits for something that cannot happen any more'));
+    }
+    for (const attempt of [...worker.attempts.values()]) {
+      const what = attempt.responded
+        ? 'The handler began an answer and did not end it'
+        : 'The handler gave no answer';
+      attempt.failWith({
+        kind: 'missing_response',
+        name: 'MissingResponse',
+        message: `${what}, and nothing is left running that could: a callback that is never called, or a promise that never resolves`,
+        stack: '',
+      });
+      attempt.settle();
+    }
+  }
+}
+
+module.exports = { guard };

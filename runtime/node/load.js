@@ -1,0 +1,207 @@
+'use strict';
+// LOAD: the user's code comes in, by the usual rules of Node, and its handlers are found.
+
+const fs = require('node:fs');
+const Module = require('node:module');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+const limits = require('./limits');
+const { provideToImports } = require('./provide');
+const { lambda, lambdaEnv, defineStreaming } = require('./styles/lambda');
+const { native } = require('./styles/native');
+const { web } = require('./styles/web');
+
+const EXTENSIONS = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
+
+/** Loads the code; resolves with the handlers and what LOADED says. */
+async function load(worker, settings) {
+  worker.watcher.wake();
+  enterFunction(settings);
+  const file = resolveEntry(path.resolve(settings.root, settings.entry));
+  const found = exportsOf(await loadModule(file));
+  const wanted = settings.handlers ?? [null];
+  const style = settings.style ?? detectStyle(found, wanted);
+  if (style !== 'lambda') for (const name of Object.keys(lambdaEnv(settings))) restore(settings, name);
+  const handlers = wanted.map((name) => findHandler(found, style, name));
+  writeCompileCacheLater();
+  return {
+    handlers,
+    report: {
+      ok: true,
+      style,
+      exports: found.names,
+      missing: wanted.filter((_, i) => handlers[i] === undefined),
+    },
+  };
+}
+
+/** Environment, working directory and compile cache, before any of the user's code runs. */
+function enterFunction(settings) {
+  if (settings.style === 'lambda' || !settings.style) {
+    Object.assign(process.env, lambdaEnv(settings));
+    defineStreaming();
+  }
+  for (const [name, value] of Object.entries(settings.env ?? {})) process.env[name] = value;
+  process.chdir(settings.root);
+  const cache = process.env.WAKEFUL_COMPILE_CACHE;
+  delete process.env.WAKEFUL_COMPILE_CACHE;
+  if (cache && typeof Module.enableCompileCache === 'function') Module.enableCompileCache(cache);
+}
+
+/** A variable that only lambda handlers see goes back to what the function's settings say. */
+function restore(settings, name) {
+  const own = settings.env?.[name];
+  if (own === undefined) delete process.env[name];
+  else process.env[name] = own;
+}
+
+/** A worker is killed more often than it exits, so the cache is not left to the exit. */
+function writeCompileCacheLater() {
+  if (typeof Module.flushCompileCache !== 'function') return;
+  setTimeout(() => Module.flushCompileCache(), limits.CACHE_FLUSH_DELAY).unref();
+}
+
+function isFile(file) {
+  return fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** The file that an entry means: itself, with an extension, or the main file of a folder. */
+function resolveEntry(entry) {
+  const stat = fs.statSync(entry, { throwIfNoEntry: false });
+  if (stat?.isFile()) return entry;
+  if (stat?.isDirectory()) {
+    const main = mainOf(entry);
+    if (main !== undefined) {
+      const file = withExtension(path.resolve(entry, main)) ?? withExtension(path.join(entry, main, 'index'));
+      if (file !== undefined) return file;
+      throw notFound(`package.json in ${entry} names \`${main}\` as its main file, which does not exist`);
+    }
+    const index = withExtension(path.join(entry, 'index'));
+    if (index !== undefined) return index;
+    throw notFound(`${entry} has no package.json with "main" and no index.js`);
+  }
+  const file = withExtension(entry);
+  if (file !== undefined) return file;
+  throw notFound(`there is no file or folder ${entry}`);
+}
+
+function withExtension(file) {
+  if (isFile(file)) return file;
+  const extension = EXTENSIONS.find((one) => isFile(file + one));
+  return extension === undefined ? undefined : file + extension;
+}
+
+function mainOf(folder) {
+  const file = path.join(folder, 'package.json');
+  if (!isFile(file)) return undefined;
+  const { main } = readPackage(file);
+  return typeof main === 'string' && main !== '' ? main : undefined;
+}
+
+function readPackage(file) {
+  const text = fs.readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+  try {
+    return JSON.parse(text) ?? {};
+  } catch (cause) {
+    const error = new SyntaxError(`${file} is not valid JSON: ${cause.message}`);
+    error.wakefulFile = file;
+    throw error;
+  }
+}
+
+function notFound(message) {
+  const error = new Error(message);
+  error.name = 'CodeNotFound';
+  return error;
+}
+
+/** The nearest package.json decides what a .js file is; '' when none says. */
+function packageType(file) {
+  for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
+    const candidate = path.join(folder, 'package.json');
+    if (isFile(candidate)) return readPackage(candidate).type ?? '';
+    if (folder === path.dirname(folder) || path.basename(folder) === 'node_modules') return '';
+  }
+}
+
+/** require() where it may serve, as it is the faster one; import() for the rest. */
+async function loadModule(file) {
+  const extension = path.extname(file);
+  const isModule = extension === '.mjs' || extension === '.mts';
+  const isCommon = extension === '.cjs' || extension === '.cts';
+  const type = isModule || isCommon ? '' : packageType(file);
+  if (isModule || type === 'module') return importFile(file);
+  provideToImports(file);
+  try {
+    return Module.createRequire(file)(file);
+  } catch (error) {
+    const mayBeModule = !isCommon && type !== 'commonjs';
+    if (mayBeModule && wantsImport(error)) return importFile(file);
+    throw error;
+  }
+}
+
+/** Errors of require() that mean: this is an ES module, which it cannot take. */
+function wantsImport(error) {
+  return (
+    error?.code === 'ERR_REQUIRE_ESM' ||
+    error?.code === 'ERR_REQUIRE_ASYNC_MODULE' ||
+    (error instanceof SyntaxError && /Cannot use import statement|Unexpected token 'export'|await is only valid|import\.meta/.test(error.message))
+  );
+}
+
+function importFile(file) {
+  provideToImports(null);
+  return import(pathToFileURL(file).href);
+}
+
+/** The exports, whichever way they were written. */
+function exportsOf(loaded) {
+  const value = loaded ?? {};
+  const isNamespace = Object.prototype.toString.call(value) === '[object Module]' || value.__esModule === true;
+  const fallback = isNamespace ? value.default : value;
+  const get = (name) => {
+    if (Object(value) === value && Object.hasOwn(value, name)) return value[name];
+    return Object(fallback) === fallback ? fallback[name] : undefined;
+  };
+  const names = new Set();
+  for (const source of [value, fallback]) {
+    if (Object(source) !== source) continue;
+    for (const name of Object.keys(source)) {
+      if (name !== 'module.exports' && typeof source[name] === 'function') names.add(name);
+    }
+  }
+  if (typeof fallback === 'function') names.add('default');
+  return { get, default: fallback, names: [...names].sort() };
+}
+
+function hasFetch(found) {
+  return Object(found.default) === found.default && typeof found.default.fetch === 'function';
+}
+
+function detectStyle(found, wanted) {
+  if (hasFetch(found)) return 'web';
+  const onlyHandler = wanted.every((name) => name === null || name === 'handler');
+  return onlyHandler && typeof found.get('handler') === 'function' ? 'lambda' : 'native';
+}
+
+/** What starts attempts of one wanted handler; undefined when there is none. */
+function findHandler(found, style, name) {
+  if (style === 'lambda') {
+    const fn = found.get(name ?? 'handler');
+    return typeof fn === 'function' ? lambda(fn) : undefined;
+  }
+  if (style === 'web' && (name === null || name === 'default')) {
+    return hasFetch(found) ? web(found.default) : undefined;
+  }
+  const fn = name === null || name === 'default' ? defaultFunction(found) : found.get(name);
+  return typeof fn === 'function' ? native(fn) : undefined;
+}
+
+/** The default export, or the only function that is exported. */
+function defaultFunction(found) {
+  if (typeof found.default === 'function') return found.default;
+  return found.names.length === 1 ? found.get(found.names[0]) : undefined;
+}
+
+module.exports = { load };

@@ -1,0 +1,49 @@
+'use strict';
+// Makes `require('wakeful')` and `import … from 'wakeful'` find our module from anywhere, with
+// nothing installed.
+
+const fs = require('node:fs');
+const Module = require('node:module');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+const current = require('./current');
+
+const NAME = 'wakeful';
+const FILE = path.join(__dirname, 'module.js');
+const FOUND = { url: pathToFileURL(FILE).href, format: 'commonjs', shortCircuit: true };
+/** Before Node 22.15, hooks of imports live in a thread of their own, started only if needed. */
+const HOOKS_IN_THREAD = typeof Module.registerHooks !== 'function';
+
+let registered = false;
+
+function provideModule(worker) {
+  current.worker = worker;
+  const original = Module._resolveFilename;
+  Module._resolveFilename = function resolveFilename(request, ...rest) {
+    return request === NAME ? FILE : original.call(this, request, ...rest);
+  };
+  if (HOOKS_IN_THREAD) return;
+  registered = true;
+  Module.registerHooks({
+    resolve: (specifier, context, next) => (specifier === NAME ? FOUND : next(specifier, context)),
+  });
+}
+
+/**
+ * Before code is imported, or before a CommonJS `file` is required that might import: what old
+ * versions of Node need.
+ */
+function provideToImports(file) {
+  if (registered || (file !== null && !mentionsImport(file))) return;
+  registered = true;
+  const source = `export function resolve(specifier, context, next) {
+    return specifier === ${JSON.stringify(NAME)} ? ${JSON.stringify(FOUND)} : next(specifier, context);
+  }`;
+  Module.register(`data:text/javascript,${encodeURIComponent(source)}`);
+}
+
+function mentionsImport(file) {
+  return /\bimport\b[^;]*['"]wakeful['"]/.test(fs.readFileSync(file, 'utf8'));
+}
+
+module.exports = { provideModule, provideToImports };

@@ -1,0 +1,280 @@
+'use strict';
+// `req` of native handlers: in the manner of Express, and a Readable of Node as soon as somebody
+// uses it as one.
+
+const { Readable } = require('node:stream');
+const { parseForm, parseJson } = require('../request');
+const { parseCookies } = require('../headers');
+const { describe } = require('../bodies');
+
+const UNSET = Symbol('unset');
+const JSON_TYPE = /^\s*application\/(?:[^;\s]+\+)?json\s*(?:;|$)/i;
+const FORM_TYPE = /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/i;
+const TEXT_TYPE = /^\s*text\//i;
+
+/** What Express and Node say of a connection, as far as we know it. */
+function connection(call) {
+  return {
+    remoteAddress: call.remote,
+    remoteFamily: call.remote.includes(':') ? 'IPv6' : 'IPv4',
+    encrypted: false,
+    destroyed: false,
+    readable: true,
+    writable: true,
+    setTimeout() {
+      return this;
+    },
+    setNoDelay() {
+      return this;
+    },
+    setKeepAlive() {
+      return this;
+    },
+    on() {
+      return this;
+    },
+    once() {
+      return this;
+    },
+    removeListener() {
+      return this;
+    },
+    off() {
+      return this;
+    },
+  };
+}
+
+function Request(attempt, call, res) {
+  this._attempt = attempt;
+  this._call = call;
+  this.res = res;
+  this.method = call.method;
+  this.url = call.target;
+  this.originalUrl = call.target;
+  this._bodyValue = UNSET;
+  this._queryValue = UNSET;
+  this._paramsValue = UNSET;
+  this._cookiesValue = UNSET;
+  this._socket = null;
+}
+
+Object.setPrototypeOf(Request.prototype, Readable.prototype);
+Object.setPrototypeOf(Request, Readable);
+
+/** A property that is made when asked for, and may be set by middleware. */
+function lazy(name, slot, make) {
+  Object.defineProperty(Request.prototype, name, {
+    configurable: true,
+    enumerable: true,
+    get() {
+      if (this[slot] === UNSET) this[slot] = make(this);
+      return this[slot];
+    },
+    set(value) {
+      this[slot] = value;
+    },
+  });
+}
+
+lazy('body', '_bodyValue', (req) => parseBody(req._call));
+lazy('query', '_queryValue', (req) => parseForm(req._call.queryText));
+lazy('params', '_paramsValue', (req) => req._call.params);
+lazy('cookies', '_cookiesValue', (req) => parseCookies(req._call.headers.cookie));
+
+/** A whole body as its type says; undefined for one that is streamed, or empty. */
+function parseBody(call) {
+  const { body } = call;
+  if (body === null) return undefined;
+  const type = call.headers['content-type'];
+  if (body.length === 0) return type === undefined ? undefined : emptyBody(type);
+  if (type === undefined) return body;
+  if (JSON_TYPE.test(type)) return parseJson(body);
+  if (FORM_TYPE.test(type)) return parseForm(body.toString());
+  if (TEXT_TYPE.test(type)) return body.toString();
+  return body;
+}
+
+function emptyBody(type) {
+  if (TEXT_TYPE.test(type)) return '';
+  return JSON_TYPE.test(type) || FORM_TYPE.test(type) ? {} : undefined;
+}
+
+Object.defineProperties(Request.prototype, {
+  constructor: { value: Request, writable: true, configurable: true },
+
+  // The Readable comes to be when its state is first asked for: on(), pipe(), for await, …
+  _readableState: {
+    configurable: true,
+    get() {
+      openReadable(this);
+      return this._readableState;
+    },
+    set(state) {
+      Object.defineProperty(this, '_readableState', { value: state, writable: true, configurable: true });
+    },
+  },
+
+  headers: {
+    configurable: true,
+    get() {
+      return this._call.headers;
+    },
+  },
+  rawHeaders: {
+    configurable: true,
+    get() {
+      return this._call.parts.slice();
+    },
+  },
+  path: {
+    configurable: true,
+    get() {
+      const at = this.url.indexOf('?');
+      return at < 0 ? this.url : this.url.slice(0, at);
+    },
+  },
+  ip: {
+    configurable: true,
+    get() {
+      return this._call.remote;
+    },
+  },
+  host: {
+    configurable: true,
+    get() {
+      return this._call.headers.host;
+    },
+  },
+  hostname: {
+    configurable: true,
+    get() {
+      const { host } = this._call.headers;
+      return host === undefined ? undefined : host.replace(/:\d+$/, '');
+    },
+  },
+  protocol: { value: 'http', writable: true, configurable: true },
+  secure: { value: false, writable: true, configurable: true },
+  httpVersion: { value: '1.1', writable: true, configurable: true },
+  httpVersionMajor: { value: 1, writable: true, configurable: true },
+  httpVersionMinor: { value: 1, writable: true, configurable: true },
+  trailers: {
+    configurable: true,
+    get() {
+      return {};
+    },
+  },
+  complete: {
+    configurable: true,
+    get() {
+      return this._call.inbound === null || this._call.inbound.whole;
+    },
+  },
+  aborted: {
+    configurable: true,
+    get() {
+      return this._attempt.cancelled !== null;
+    },
+  },
+  signal: {
+    configurable: true,
+    get() {
+      return this._attempt.signal;
+    },
+  },
+  socket: {
+    configurable: true,
+    get() {
+      if (this._socket === null) this._socket = connection(this._call);
+      return this._socket;
+    },
+  },
+  connection: {
+    configurable: true,
+    get() {
+      return this.socket;
+    },
+  },
+});
+
+function openReadable(req) {
+  // Until the constructor has set it, its own look at the state must not come back here.
+  Object.defineProperty(req, '_readableState', { value: undefined, writable: true, configurable: true });
+  Readable.call(req, { emitClose: true });
+}
+
+const methods = {
+  _read() {
+    const call = this._call;
+    if (call.body !== null) {
+      if (call.body.length > 0) this.push(call.body);
+      this.push(null);
+      return;
+    }
+    call.inbound.pump(this);
+  },
+
+  _destroy(error, callback) {
+    // A request that the caller gave up must not end the process for want of a listener.
+    callback(error !== null && this.listenerCount('error') === 0 && this._attempt.cancelled !== null ? null : error);
+  },
+
+  setTimeout() {
+    return this;
+  },
+
+  /** A header by name, whatever its case. */
+  get(name) {
+    if (typeof name !== 'string') throw new TypeError(`the name of a header must be a string, not ${describe(name)}`);
+    const lower = name.toLowerCase();
+    const { headers } = this._call;
+    if (lower === 'referer' || lower === 'referrer') return headers.referrer || headers.referer;
+    return headers[lower];
+  },
+
+  /** Whether the body is of a type: 'json', 'text/*', 'image/png'. */
+  is(...types) {
+    const header = this._call.headers['content-type'];
+    if (header === undefined) return false;
+    const actual = header.split(';')[0].trim().toLowerCase();
+    for (const type of types.flat()) {
+      const wanted = type.toLowerCase();
+      if (wanted === actual) return type;
+      if (wanted.endsWith('/*') && actual.startsWith(wanted.slice(0, -1))) return actual;
+      if (!wanted.includes('/') && (actual.endsWith(`/${wanted}`) || actual.endsWith(`+${wanted}`))) return type;
+      if (wanted === 'urlencoded' && FORM_TYPE.test(actual)) return type;
+    }
+    return false;
+  },
+
+  /** The whole body as bytes, also of a streamed one. */
+  buffer() {
+    return this._call.collect(this._attempt.worker.bodyLimit);
+  },
+
+  async text() {
+    return (await this.buffer()).toString();
+  },
+
+  async json() {
+    return parseJson(await this.buffer());
+  },
+};
+methods.header = methods.get;
+
+for (const [name, value] of Object.entries(methods)) {
+  Object.defineProperty(Request.prototype, name, { value, writable: true, configurable: true });
+}
+
+/** Middleware that parses bodies takes this as the sign that it is done. */
+Object.defineProperty(Request.prototype, '_body', {
+  configurable: true,
+  get() {
+    return this._call.body !== null;
+  },
+  set(value) {
+    Object.defineProperty(this, '_body', { value, writable: true, configurable: true });
+  },
+});
+
+module.exports = { Request };

@@ -1,0 +1,135 @@
+'use strict';
+// Native handlers: `(req, res)` for HTTP, `(event, context)` for everything else.
+
+const { Readable } = require('node:stream');
+const { Context } = require('../attempts');
+const { isStreamed } = require('../bodies');
+const { RequestError } = require('../request');
+const { jsonResult, parseEvent } = require('./events');
+const { Request } = require('./native-request');
+const { Response, closeResponse } = require('./native-response');
+const { sendWebResponse, isWebResponse } = require('./web-response');
+
+/** The pair of functions that start attempts of one handler. */
+function native(fn) {
+  return {
+    http: (attempt, call) => startHttp(fn, attempt, call),
+    event: (attempt, text) => startEvent(fn, attempt, text),
+  };
+}
+
+function startHttp(fn, attempt, call) {
+  if (call.inbound !== null && call.wantsBodyFirst(attempt.worker.bodyLimit)) {
+    call.collect(attempt.worker.bodyLimit).then(
+      () => callHttp(fn, attempt, call),
+      (error) => failHttp(attempt, error),
+    );
+    return;
+  }
+  callHttp(fn, attempt, call);
+}
+
+function callHttp(fn, attempt, call) {
+  const res = new Response(attempt, call.method === 'HEAD');
+  const req = new Request(attempt, call, res);
+  res.req = req;
+  attempt.onCancel = () => closeResponse(res);
+  let result;
+  try {
+    result = fn(req, res);
+  } catch (error) {
+    failHttp(attempt, error);
+    return;
+  }
+  if (result === undefined || result === res) {
+    attempt.settle();
+  } else if (result !== null && typeof result.then === 'function') {
+    result.then(
+      (value) => settleHttp(attempt, res, value),
+      (error) => failHttp(attempt, error),
+    );
+  } else {
+    settleHttp(attempt, res, result);
+  }
+}
+
+/** The handler is through; what it returned is the answer if it sent none. */
+function settleHttp(attempt, res, value) {
+  if (value !== undefined && value !== res && !res.headersSent && !attempt.ended) {
+    try {
+      sendValue(attempt, res, value);
+    } catch (error) {
+      failHttp(attempt, error);
+      return;
+    }
+  }
+  attempt.settle();
+}
+
+function sendValue(attempt, res, value) {
+  if (isWebResponse(value)) {
+    sendWebResponse(attempt, value, res._withoutBody, res._headers).catch((error) => attempt.fail('user_error', error));
+    return;
+  }
+  if (value !== null && typeof value === 'object' && !ArrayBuffer.isView(value)) {
+    if (isStreamed(value)) {
+      // A stream that flows already has a reader, which writes the answer itself.
+      if (value.readableFlowing !== true) Readable.from(value, { objectMode: false }).on('error', (error) => res.destroy(error)).pipe(res);
+      return;
+    }
+    if (isHandle(value)) return;
+  }
+  if (value === null) res.json(null);
+  else if (typeof value !== 'function') res.send(value);
+}
+
+/** `return setTimeout(…)`, `return emitter.on(…)`: what short arrow functions return by the way. */
+function isHandle(value) {
+  return typeof value.on === 'function' || (typeof value.ref === 'function' && typeof value.unref === 'function');
+}
+
+/** The handler failed. Without an answer yet, a bad request that it did not catch is the answer. */
+function failHttp(attempt, error) {
+  if (error instanceof RequestError && !attempt.responded && !attempt.ended) refuse(attempt, error);
+  else attempt.fail('user_error', error);
+  attempt.settle();
+}
+
+function refuse(attempt, error) {
+  const body = JSON.stringify({ error: error.message });
+  attempt.respondText(error.status, 'content-type\0application/json; charset=utf-8\0', body);
+}
+
+function startEvent(fn, attempt, text) {
+  let result;
+  try {
+    const event = parseEvent(text);
+    result = fn(event, new Context(attempt, event.id ?? null));
+  } catch (error) {
+    attempt.fail('user_error', error);
+    attempt.settle();
+    return;
+  }
+  if (result !== null && result !== undefined && typeof result.then === 'function') {
+    result.then(
+      (value) => settleEvent(attempt, value),
+      (error) => {
+        attempt.fail('user_error', error);
+        attempt.settle();
+      },
+    );
+  } else {
+    settleEvent(attempt, result);
+  }
+}
+
+function settleEvent(attempt, value) {
+  try {
+    attempt.result(jsonResult(value, attempt.worker.bodyLimit));
+  } catch (error) {
+    attempt.fail('user_error', error);
+  }
+  attempt.settle();
+}
+
+module.exports = { native };

@@ -1,0 +1,205 @@
+'use strict';
+// What the frames mean: takes them from the link, starts attempts and keeps count of them.
+
+const frames = require('./frames');
+const limits = require('./limits');
+const { Attempt, storage } = require('./attempts');
+const { Inbound } = require('./bodies');
+const { Paths, describeError } = require('./errors');
+const { Link, u32 } = require('./link');
+const { load } = require('./load');
+const { describeLoadError } = require('./load-errors');
+const { LogSender, Logger, captureConsole, ERROR } = require('./logs');
+const { Host } = require('./host');
+const { readHttp } = require('./request');
+
+class Worker {
+  constructor(fd) {
+    this.link = new Link(fd, (kind, stream, bytes, start, end, owned) => this.onFrame(kind, stream, bytes, start, end, owned), () => this.leave(0));
+    this.logs = new LogSender(this.link);
+    this.logger = new Logger(this.logs, null);
+    this.host = new Host(this);
+    /** LOAD, once it came. */
+    this.settings = null;
+    this.paths = null;
+    this.bodyLimit = limits.BODY;
+    /** 'blank', 'loading', 'ready' or 'failed'. */
+    this.phase = 'blank';
+    /** Handlers in the order of LOAD; undefined for those that are missing. */
+    this.handlers = [];
+    /** Attempts whose stream is open, by its number. */
+    this.attempts = new Map();
+    /** Attempts that run or have work left. */
+    this.running = new Set();
+    this.retiring = false;
+    /** Counts everything that crosses the link: two looks that find it unchanged saw silence. */
+    this.activity = 0;
+    this.watcher = null;
+    this.exit = process.exit.bind(process);
+  }
+
+  start() {
+    captureConsole(this.logs);
+    this.link.sendJson(frames.READY, 0, { pid: process.pid, node: process.versions.node });
+  }
+
+  onFrame(kind, stream, bytes, start, end, owned) {
+    // Being asked for a sign of life is none.
+    if (kind !== frames.PING) this.activity += 1;
+    switch (kind) {
+      case frames.INVOKE:
+        this.invoke(stream, bytes, start, end, owned);
+        break;
+      case frames.DATA: {
+        const body = this.inbound(stream);
+        if (body !== null) body.push(owned ? bytes.subarray(start, end) : Buffer.from(bytes.subarray(start, end)));
+        break;
+      }
+      case frames.END: {
+        const body = this.inbound(stream);
+        if (body !== null) body.end();
+        break;
+      }
+      case frames.CREDIT: {
+        const body = stream >= frames.CALL_BIT ? this.host.outbound(stream) : this.attempts.get(stream)?.outbound;
+        if (body) body.granted(u32(bytes, start));
+        break;
+      }
+      case frames.REPLY:
+        this.host.onReply(stream, bytes, start, end, owned);
+        break;
+      case frames.CANCEL:
+        if (stream >= frames.CALL_BIT) this.host.onCancel(stream);
+        else this.attempts.get(stream)?.cancel(bytes[start]);
+        break;
+      case frames.PING:
+        this.link.sendU32(frames.PONG, 0, u32(bytes, start));
+        break;
+      case frames.LOAD:
+        this.load(JSON.parse(bytes.toString('utf8', start, end)));
+        break;
+      case frames.RETIRE:
+        this.retiring = true;
+        this.leaveIfDone();
+        break;
+      default:
+        throw new Error(`the server sent a frame of the unknown kind ${kind}`);
+    }
+  }
+
+  inbound(stream) {
+    if (stream >= frames.CALL_BIT) return this.host.inbound(stream);
+    return this.attempts.get(stream)?.inbound ?? null;
+  }
+
+  load(settings) {
+    this.settings = settings;
+    this.paths = new Paths(settings.root, settings.shownRoot);
+    this.bodyLimit = settings.bodyLimit || limits.BODY;
+    this.phase = 'loading';
+    load(this, settings).then(
+      ({ handlers, report }) => {
+        if (this.phase !== 'loading') return;
+        this.handlers = handlers;
+        this.phase = 'ready';
+        this.link.sendJson(frames.LOADED, 0, report);
+      },
+      (error) => this.loadFailed(error),
+    );
+  }
+
+  /** Loading did not succeed, for whatever reason: said once. */
+  loadFailed(error) {
+    if (this.phase !== 'loading') return;
+    this.phase = 'failed';
+    const report = describeLoadError(error, this.settings, this.paths);
+    this.link.sendJson(frames.LOADED, 0, { ok: false, error: report });
+  }
+
+  /** INVOKE: see docs/worker-protocol.md for the offsets. */
+  invoke(stream, bytes, start, end, owned) {
+    const whole = (bytes[start] & frames.FLAG_END) !== 0;
+    const low = u32(bytes, start + 4);
+    const high = u32(bytes, start + 8);
+    const attempt = new Attempt(this, stream, high, low, u32(bytes, start + 12), u32(bytes, start + 16));
+    this.attempts.set(stream, attempt);
+    this.running.add(attempt);
+    const rest = start + 20;
+    const handler = this.handlers[bytes[start + 2] | (bytes[start + 3] << 8)];
+    if (handler === undefined) {
+      this.refuse(attempt, bytes[start + 2] | (bytes[start + 3] << 8));
+      return;
+    }
+    this.watcher.wake();
+    if (bytes[start + 1] === frames.HTTP) {
+      const call = readHttp(bytes, rest, end, owned, whole, (opening) => this.openInbound(attempt, opening));
+      storage.run(attempt, handler.http, attempt, call);
+      return;
+    }
+    if (whole) {
+      storage.run(attempt, handler.event, attempt, bytes.toString('utf8', rest, end));
+      return;
+    }
+    const opening = Buffer.from(bytes.subarray(rest, end));
+    this.openInbound(attempt, opening)
+      .collect(limits.MAX_FRAME, (limit) => new Error(`the event is larger than ${limit} bytes`))
+      .then(
+        (event) => storage.run(attempt, handler.event, attempt, event.toString('utf8')),
+        (error) => {
+          attempt.fail('user_error', error);
+          attempt.settle();
+        },
+      );
+  }
+
+  openInbound(attempt, opening) {
+    attempt.inbound = new Inbound(this.link, attempt.stream, opening);
+    return attempt.inbound;
+  }
+
+  refuse(attempt, index) {
+    const name = this.settings?.handlers?.[index] ?? null;
+    const what = name === null ? 'the default handler' : `an export \`${name}\``;
+    const message =
+      this.phase === 'ready'
+        ? `${this.paths.show(this.settings.entry)} has no function as ${what}`
+        : 'the code of this function is not loaded';
+    attempt.failWith({ kind: 'load', name: 'MissingHandler', message, stack: '' });
+    attempt.settle();
+  }
+
+  onEnded(attempt) {
+    this.activity += 1;
+    this.attempts.delete(attempt.stream);
+    if (attempt.settled) this.onSettled(attempt);
+  }
+
+  onSettled(attempt) {
+    if (!attempt.ended || !attempt.settled || attempt.background > 0) return;
+    this.running.delete(attempt);
+    if (attempt.calls !== null) this.host.forget(attempt);
+    if (this.retiring) this.leaveIfDone();
+  }
+
+  logError(attempt, what, error) {
+    const { name, message, stack } = describeError(error, this.paths);
+    const text = `${what}: ${stack === '' ? `${name}: ${message}` : stack}`;
+    if (attempt === undefined || attempt === null) this.logs.send(0, ERROR, text);
+    else this.logs.writeFor(attempt, ERROR, text);
+  }
+
+  leaveIfDone() {
+    if (this.running.size > 0) return;
+    // What was said last gets through before the socket closes.
+    if (this.link.pending === 0) this.leave(0);
+    else setTimeout(() => this.leaveIfDone(), 1);
+  }
+
+  /** Ends the process at once, with nothing of the user's run any more. */
+  leave(code) {
+    if (typeof process.reallyExit === 'function') process.reallyExit(code);
+    this.exit(code);
+  }
+}
+
+module.exports = { Worker };
