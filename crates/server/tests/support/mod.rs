@@ -1,0 +1,266 @@
+//! The real binary on free ports, with its state and a copy of a project in a temporary folder.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Longer than anything here takes on a busy machine; only a failing test waits this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A first start may fetch Node and install packages.
+const START: Duration = Duration::from_secs(300);
+
+/// The binary under test.
+pub const WAKEFUL: &str = env!("CARGO_BIN_EXE_wakeful");
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A project in a temporary folder.
+pub struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    /// With these files, by path.
+    pub fn of(files: &[(&str, &str)]) -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(project.path()).unwrap();
+        for (path, text) in files {
+            project.write(path, text);
+        }
+        project
+    }
+
+    /// A copy of an example, without what running it there has left behind.
+    pub fn example(name: &str) -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap() };
+        copy(&root().join("examples").join(name), &project.path());
+        project
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    /// Writes a file of it, whole.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Starts `wakeful dev` and waits until it is ready.
+    pub fn dev(&self) -> Server<'_> {
+        self.start("dev", &[])
+    }
+
+    /// Starts `wakeful serve` and waits until it is ready.
+    pub fn serve(&self) -> Server<'_> {
+        self.start("serve", &[])
+    }
+
+    /// Starts a server with further arguments and waits until it is ready.
+    pub fn start(&self, command: &str, arguments: &[&str]) -> Server<'_> {
+        let mut server = self.launch(command, arguments);
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts a server without waiting.
+    pub fn launch(&self, command: &str, arguments: &[&str]) -> Server<'_> {
+        let addresses = self.folder.path().join("addresses.json");
+        let _ = fs::remove_file(&addresses);
+        let output = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("output"))
+            .unwrap();
+        let child = Command::new(WAKEFUL)
+            .arg(command)
+            .arg(self.path())
+            .args(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--aws", "127.0.0.1:0"])
+            .arg("--addr-file")
+            .arg(&addresses)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Server { project: self, child, addresses: Value::Null }
+    }
+
+    /// All that servers of this project have printed.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if ["node_modules", ".wakeful", "data"].iter().any(|left| name == *left) {
+            continue;
+        }
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(name)),
+            false => drop(fs::copy(entry.path(), to.join(name)).unwrap()),
+        }
+    }
+}
+
+/// A running server; ended when dropped.
+pub struct Server<'a> {
+    project: &'a Project,
+    child: Child,
+    addresses: Value,
+}
+
+impl Server<'_> {
+    fn wait_until_ready(&mut self) {
+        let file = self.project.folder.path().join("addresses.json");
+        let began = Instant::now();
+        loop {
+            if let Ok(text) = fs::read_to_string(&file) {
+                self.addresses = serde_json::from_str(&text).unwrap();
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended ({ended:?}): {}", self.project.output());
+            assert!(began.elapsed() < START, "it is not ready: {}", self.project.output());
+            pause();
+        }
+    }
+
+    /// One of `http`, `admin`, `aws`, `admin_key`, `aws_access_key`, `aws_secret_key`.
+    pub fn address(&self, what: &str) -> &str {
+        self.addresses[what].as_str().unwrap()
+    }
+
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs another command of the binary against this server.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(WAKEFUL)
+            .args(arguments)
+            .current_dir(self.project.path())
+            .env("WAKEFUL_ADMIN", format!("http://{}", self.address("admin")))
+            .env("WAKEFUL_KEY", self.address("admin_key"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The same, as JSON; fails when the command does.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        let output = self.cli(&arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"))
+    }
+
+    /// Runs curl against the functions' listener: the status and the body.
+    pub fn curl(&self, path: &str, arguments: &[&str]) -> (u16, String) {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "60", "--write-out", "\n%{http_code}"])
+            .args(arguments)
+            .arg(format!("http://{}{path}", self.address("http")))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, status) = text.rsplit_once('\n').unwrap_or(("", "0"));
+        assert!(status != "000" && !status.is_empty(), "{path}: {output:?}");
+        (status.parse().unwrap_or(0), body.to_owned())
+    }
+
+    /// The runs of a function in a state, newest first.
+    pub fn runs(&self, function: &str, state: &str) -> Vec<Value> {
+        let listed = self.json(&["runs", "--function", function, "--state", state, "--limit", "1000"]);
+        let runs = if listed.is_array() { listed } else { listed["runs"].clone() };
+        runs.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until something holds.
+    pub fn until<T>(&self, what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(value) = holds() {
+                return value;
+            }
+            assert!(began.elapsed() < PATIENCE, "not in time: {what}\n{}", self.project.output());
+            pause();
+        }
+    }
+
+    /// Sends a signal to the server and waits until it is gone.
+    pub fn end(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end: {}", self.project.output());
+            pause();
+        }
+    }
+
+    /// Sends a signal to the server.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Its worker processes.
+    pub fn children(&self) -> Vec<u32> {
+        children_of(self.pid())
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The processes whose parent is `pid`.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let mut status = String::new();
+        let file = fs::File::open(format!("/proc/{id}/status"));
+        let read = file.and_then(|mut file| file.read_to_string(&mut status));
+        read.is_ok() && status.lines().any(|line| line == format!("PPid:\t{pid}"))
+    })
+    .collect()
+}
+
+/// Whether a process is there (and not only waiting to be reaped).
+pub fn is_alive(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+/// A short breath between two looks at a condition.
+#[allow(clippy::disallowed_methods, reason = "between two looks at a condition")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
