@@ -190,6 +190,12 @@ pub const LOG_FOLLOWERS: usize = 64;
 
 /// The longest manifest that is read, bytes: a thousand functions need a tenth of it.
 pub const MAX_MANIFEST: usize = 1024 * 1024;
+/// Environments that one manifest may declare: each is read as a manifest of its own.
+pub const MAX_ENVIRONMENTS: usize = 100;
+/// Mistakes of one manifest that are reported; with more, something else is wrong.
+pub const MAX_PROBLEMS: usize = 1000;
+/// Mistakes up to which it is worked out, for each, what may have been meant.
+pub const MAX_SUGGESTIONS: usize = 100;
 /// The longest path of a route, bytes.
 pub const MAX_ROUTE: usize = 1024;
 /// The least that `max_body` may ask for, bytes.

@@ -166,6 +166,31 @@ fn a_manifest_is_bounded() {
     );
 }
 
+/// What is repeated a thousandfold is cut, and said to be.
+#[test]
+fn masses_of_mistakes_are_bounded() {
+    let many = |line: fn(usize) -> String| {
+        let lines: String = (0..2000).map(line).collect();
+        let problems = load(&format!("name = \"p\"\n{lines}")).unwrap_err();
+        assert_eq!(problems.iter().len(), 1001);
+        let last = problems.iter().last().unwrap();
+        assert!(
+            last.message.contains("more than 1000 mistakes"),
+            "{}",
+            last.message
+        );
+        problems.to_string()
+    };
+    many(|i| format!("key{i} = 1\n"));
+    let text = many(|i| format!("[environment.e{i}]\nnod = 1\n"));
+    assert!(text.contains("declares 2000 environments"), "{text:.500}");
+    let text = many(|i| format!("[[function.f.on]]\nbucket = \"bucket-{i}\"\n"));
+    assert!(
+        text.contains("there is no bucket `bucket-0`"),
+        "{text:.500}"
+    );
+}
+
 /// Names as long as the file and tables as deep as the parser allows end in a message.
 #[test]
 fn absurd_manifests_are_refused() {

@@ -1,6 +1,9 @@
 //! Where the code of a function is.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Component, Path, PathBuf},
+};
 
 use super::{Files, Found, document::quoted, problem::Problem, reader::Item, suggest};
 
@@ -74,7 +77,11 @@ fn nearby(path: &Path, files: &dyn Files) -> Option<PathBuf> {
 }
 
 /// Finds the code of the function that says nothing about it, named at `item`'s key.
-pub(super) fn find(item: Item<'_>, functions: &[String], files: &dyn Files) -> Option<PathBuf> {
+pub(super) fn find(
+    item: Item<'_>,
+    functions: &BTreeSet<String>,
+    files: &dyn Files,
+) -> Option<PathBuf> {
     let name = item.name;
     let folder = PathBuf::from("functions").join(name);
     let file = |extension: &&str| PathBuf::from("functions").join(format!("{name}.{extension}"));
@@ -102,7 +109,7 @@ pub(super) fn find(item: Item<'_>, functions: &[String], files: &dyn Files) -> O
     None
 }
 
-fn missing(item: Item<'_>, functions: &[String]) -> Problem {
+fn missing(item: Item<'_>, functions: &BTreeSet<String>) -> Problem {
     let name = item.name;
     let problem = Problem::at(item.key_span(), format!("function `{name}` has no code"));
     let looked = format!(
@@ -113,7 +120,8 @@ fn missing(item: Item<'_>, functions: &[String]) -> Problem {
         .iter()
         .map(String::as_str)
         .filter(|it| *it != name);
-    match suggest::closest(name, others) {
+    let near = (!item.report.is_long()).then(|| suggest::closest(name, others));
+    match near.flatten() {
         Some(other) => problem.help(format!("{looked}; or did you mean function `{other}`?")),
         None => problem.help(looked),
     }

@@ -1,5 +1,7 @@
 //! `[environment.NAME]`: settings of one environment, merged over the rest.
 
+use std::collections::HashMap;
+
 use super::{
     document::{Key, Kind, Node, Span, Table},
     sections::ENVIRONMENT,
@@ -32,19 +34,21 @@ pub(super) fn merged(document: &Table, over: Option<&Node>) -> Table {
 }
 
 fn merge(base: &mut Table, over: &Table, path: &mut Vec<String>) {
+    let places: HashMap<String, usize> = (base.0.iter().enumerate())
+        .map(|(index, (key, _))| (key.name.clone(), index))
+        .collect();
     for (key, node) in &over.0 {
         // What an environment cannot say is reported once, where it stands, and not merged.
         if path.is_empty() && !ENVIRONMENT.knows(&key.name) {
             continue;
         }
         path.push(key.name.clone());
-        match base
-            .0
-            .iter_mut()
-            .find(|(existing, _)| existing.name == key.name)
-        {
+        match places.get(&key.name) {
             None => base.0.push((key.clone(), node.clone())),
-            Some((existing_key, existing)) => replace(existing_key, existing, key, node, path),
+            Some(index) => {
+                let (existing_key, existing) = &mut base.0[*index];
+                replace(existing_key, existing, key, node, path);
+            }
         }
         path.pop();
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Source;
+use crate::limits;
 
 /// One mistake (or warning), with its place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,8 @@ impl Problem {
     }
 }
 
-/// Collects problems while the tree is read. Shared by all readers of one text.
+/// Collects problems while the tree is read, up to [`limits::MAX_PROBLEMS`]. Shared by all readers
+/// of one text.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
@@ -60,23 +62,43 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn problem(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+        push(&mut self.problems.borrow_mut(), problem);
     }
 
     pub(super) fn warning(&self, warning: Problem) {
-        self.warnings.borrow_mut().push(warning);
+        push(&mut self.warnings.borrow_mut(), warning);
+    }
+
+    /// Whether so much is wrong that searching for what was meant would take long and help nobody.
+    pub(super) fn is_long(&self) -> bool {
+        self.problems.borrow().len() >= limits::MAX_SUGGESTIONS
     }
 
     /// The problems and the warnings, each in the order of the text.
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
         let sorted = |list: RefCell<Vec<Problem>>| {
             let mut list = list.into_inner();
-            list.sort_by_key(|problem| problem.at.as_ref().map(|at| (at.start, at.end)));
-            list.dedup();
+            in_order(&mut list);
             list
         };
         (sorted(self.problems), sorted(self.warnings))
     }
+}
+
+/// One more than is shown is kept, to know that there are more.
+fn push(list: &mut Vec<Problem>, problem: Problem) {
+    if list.len() <= limits::MAX_PROBLEMS {
+        list.push(problem);
+    }
+}
+
+/// Puts problems in the order of the text, each once.
+pub(super) fn in_order(list: &mut Vec<Problem>) {
+    list.sort_by(|a, b| {
+        let place = |problem: &Problem| problem.at.as_ref().map(|at| (at.start, at.end));
+        (place(a).cmp(&place(b))).then_with(|| a.message.cmp(&b.message))
+    });
+    list.dedup();
 }
 
 /// Everything that is wrong with one manifest; never empty.
@@ -87,7 +109,14 @@ pub struct Problems {
 }
 
 impl Problems {
-    pub(super) fn new(source: Source, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(source: Source, mut problems: Vec<Problem>) -> Self {
+        let most = limits::MAX_PROBLEMS;
+        if problems.len() > most {
+            problems.truncate(most);
+            problems.push(Problem::of_the_whole(format!(
+                "there are more than {most} mistakes; these are some of them"
+            )));
+        }
         Self { source, problems }
     }
 

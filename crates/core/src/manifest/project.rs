@@ -1,18 +1,22 @@
 //! The whole manifest: its resources, its functions, its environments.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 use super::{
     Files,
     document::{Kind, Node, Span, Table},
     environment, function,
-    problem::{Problem, Report},
+    problem::{self, Problem, Report},
     reader::{Fields, Item, parse_name},
     routes::Endpoints,
     sections::{BUCKET, DATABASE, ENVIRONMENT, PROJECT},
     setting, suggest,
 };
 use crate::{
+    limits,
     name::{BucketName, DatabaseName, EnvironmentName, FunctionName, InvalidName, ProjectName},
     project::{Bucket, Database, Function, NodeMajor, Project},
 };
@@ -24,7 +28,7 @@ pub(super) struct Scene<'a> {
     pub(super) node: NodeMajor,
     pub(super) resources: Resources,
     /// The names of all functions, as written.
-    pub(super) functions: Vec<String>,
+    pub(super) functions: BTreeSet<String>,
     pub(super) endpoints: Endpoints,
 }
 
@@ -45,7 +49,7 @@ pub(super) struct Resources {
 /// mistake is not reported at every place that refers to it.
 pub(super) struct Declared {
     pub(super) kind: &'static str,
-    names: Vec<String>,
+    names: BTreeSet<String>,
 }
 
 impl Declared {
@@ -59,13 +63,15 @@ impl Declared {
     where
         N: FromStr<Err = InvalidName>,
     {
-        if self.names.iter().any(|known| known == name) {
+        if self.names.contains(name) {
             return name.parse().ok();
         }
         let kind = self.kind;
         let parsed: N = parse_name(name, at, report)?;
         let declare = format!("declare it: [{kind}.{}]", header(name));
-        let near = suggest::closest(name, self.names.iter().map(String::as_str));
+        let near = (!report.is_long())
+            .then(|| suggest::closest(name, self.names.iter().map(String::as_str)))
+            .flatten();
         let help = match near {
             Some(near) => format!("did you mean `{near}`? Or {declare}"),
             None => declare,
@@ -99,23 +105,14 @@ pub(super) fn read(
     let project = read_merged(document, over, environment, files, &report);
     let (mut problems, warnings) = report.into_parts();
     let others = environment::declared(document).filter(|(name, _)| name != environment);
-    for (name, node) in others {
-        add_own_problems(&mut problems, own_problems(document, &name, node, files));
+    for (name, node) in others.take(limits::MAX_ENVIRONMENTS) {
+        problems.extend(own_problems(document, &name, node, files));
     }
+    problem::in_order(&mut problems);
     match project {
         Some(project) if problems.is_empty() => Ok((project, warnings)),
         _ => Err(problems),
     }
-}
-
-/// Adds what the sections of other environments have, in the order of the text and once.
-fn add_own_problems(problems: &mut Vec<Problem>, own: Vec<Problem>) {
-    for problem in own {
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
-    problems.sort_by_key(|problem| problem.at.as_ref().map(|at| (at.start, at.end)));
 }
 
 /// The problems that another environment's own section causes.
@@ -141,6 +138,15 @@ fn check_environments(document: &Table, asked: &EnvironmentName, report: &Report
     let mut names = Vec::new();
     if let Some((key, node)) = document.get("environment") {
         let item = Item::of(key, node, report);
+        let (count, most) = (
+            node.as_table().map_or(0, |it| it.0.len()),
+            limits::MAX_ENVIRONMENTS,
+        );
+        if count > most {
+            let message = format!("the manifest declares {count} environments");
+            report
+                .problem(Problem::at(&key.span, message).help(format!("at most {most} are read")));
+        }
         let expected = "a table of environments: [environment.production]";
         for (key, over) in item.entries(expected).into_iter().flatten() {
             let name: Option<EnvironmentName> = parse_name(&key.name, &key.span, report);

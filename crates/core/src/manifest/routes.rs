@@ -296,7 +296,8 @@ impl Endpoints {
             if routers.take(endpoint) {
                 continue;
             }
-            let other = endpoints[..index].iter().find(|it| it.clashes(endpoint));
+            let earlier = if report.is_long() { 0 } else { index };
+            let other = (endpoints[..earlier].iter()).find(|it| it.clashes(endpoint));
             report.problem(collision(endpoint, other));
         }
     }

@@ -1,6 +1,6 @@
 //! What somebody may have meant.
 
-/// The one of `known` that `written` most likely stands for.
+/// The one of `known` that `written` most likely stands for; only the first 1000 are compared.
 pub(super) fn closest<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -9,12 +9,15 @@ pub(super) fn closest<'a>(
     let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
     // A third of the letters may be wrong; with more, a suggestion misleads.
     let bound = |name: &str| (written.chars().count().max(name.chars().count()) / 3).max(1);
-    (known.into_iter())
+    (known.into_iter().take(MOST_COMPARED))
         .map(|name| (distance(name), name))
         .filter(|(distance, name)| *distance <= bound(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
+
+/// Names that are looked through.
+const MOST_COMPARED: usize = 1000;
 
 /// `did you mean …?`, or else the list of what there is.
 pub(super) fn did_you_mean<'a>(
