@@ -77,6 +77,7 @@ impl Server {
             took: began.elapsed(),
         });
         if options.mode == Mode::Dev {
+            self.write_schema();
             let (runs, logs) = (
                 self.recorder.runs().subscribe(),
                 self.recorder.logs().subscribe(),
@@ -186,6 +187,18 @@ impl Server {
             aws_secret_key: keys.secret_key,
             pid: std::process::id(),
         })
+    }
+
+    /// The manifest's JSON Schema, for editors: `#:schema .wakeful/schema.json`.
+    fn write_schema(&self) {
+        let path = self.ground.data.join("schema.json");
+        let schema = serde_json::to_vec_pretty(&wakeful_core::manifest::schema());
+        if let Err(error) = schema
+            .map_err(std::io::Error::from)
+            .and_then(|text| std::fs::write(&path, text))
+        {
+            tracing::warn!(path = %path.display(), %error, "the schema could not be written");
+        }
     }
 
     fn write_addresses(&self, options: &ServeOptions, file: &AddressFile) -> anyhow::Result<()> {
