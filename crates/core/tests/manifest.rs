@@ -404,3 +404,32 @@ fn the_documentation_tells_the_truth() {
         }
     }
 }
+
+/// The examples that come with Wakeful are read as they stand on disk.
+#[test]
+fn the_examples_load() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut count = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(folder.join("wakeful.toml")) else {
+            continue;
+        };
+        let look = |path: &Path| match fs::metadata(folder.join(path)) {
+            Ok(meta) if meta.is_dir() => Found::Folder,
+            Ok(_) => Found::File,
+            Err(_) => Found::Nothing,
+        };
+        let source = Source {
+            name: folder.join("wakeful.toml").display().to_string(),
+            text,
+        };
+        for environment in ["dev", "production"] {
+            if let Err(problems) = manifest::load(&source, &environment.parse().unwrap(), &look) {
+                panic!("{problems}");
+            }
+        }
+        count += 1;
+    }
+    assert!(count > 0, "there are no examples");
+}
