@@ -81,6 +81,60 @@ impl Schedule {
     }
 }
 
+/// The ticks of a stretch of time, as far as someone who was away cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed {
+    /// The last of them.
+    pub latest: Timestamp,
+    /// How many there are; no more than `COUNTED` are counted.
+    pub count: u64,
+}
+
+/// More elapsed ticks than this are not counted one by one.
+pub const COUNTED: u64 = 1000;
+
+impl Schedule {
+    /// The ticks after `after`, up to and including `until`; `None` when there is none. The work
+    /// is bounded, however long the stretch.
+    pub fn elapsed(&self, after: Timestamp, until: Timestamp) -> Option<Elapsed> {
+        let mut latest = self.next_after(after).filter(|at| *at <= until)?;
+        let mut count = 1;
+        while let Some(next) = self.next_after(latest).filter(|at| *at <= until) {
+            latest = next;
+            count += 1;
+            if count == COUNTED {
+                latest = self.latest(latest, until);
+                break;
+            }
+        }
+        Some(Elapsed { latest, count })
+    }
+
+    /// The last tick up to `until`, when `known` is an earlier one: looks at longer and longer
+    /// stretches before `until`, so that few ticks have to be walked over.
+    fn latest(&self, known: Timestamp, until: Timestamp) -> Timestamp {
+        let mut stretch = Duration::from_secs(1);
+        loop {
+            let from = until.minus(stretch);
+            let (from, last_try) = match from <= known {
+                true => (known, true),
+                false => (from, false),
+            };
+            let mut latest = None;
+            let mut at = from;
+            while let Some(next) = self.next_after(at).filter(|next| *next <= until) {
+                latest = Some(next);
+                at = next;
+            }
+            match latest {
+                Some(latest) => return latest,
+                None if last_try => return known,
+                None => stretch *= 2,
+            }
+        }
+    }
+}
+
 /// The first tick of `trigger` strictly after `after`. The error says what is wrong with it.
 pub fn next_after(
     trigger: &ScheduleTrigger,
@@ -434,6 +488,23 @@ mod tests {
                 after.as_millis() + ((distance - 1) as f64 * within) as i64,
             );
             prop_assert_eq!(schedule.next_after(between), Some(next), "from {}", between);
+        }
+
+        #[test]
+        fn elapsed_ticks_are_those_that_asking_one_by_one_finds(
+            text in expressions(),
+            after in 1_735_689_600_000i64..1_830_297_600_000,
+            hours in 0i64..2000,
+        ) {
+            let schedule = Schedule::of(&cron(&text, "Europe/Berlin")).unwrap();
+            let after = Timestamp::from_millis(after);
+            let until = Timestamp::from_millis(after.as_millis() + hours * 3_600_000);
+            let (mut latest, mut count, mut at) = (None, 0, after);
+            while let Some(next) = schedule.next_after(at).filter(|next| *next <= until) {
+                (latest, count, at) = (Some(next), count + 1, next);
+            }
+            let expected = latest.map(|latest| Elapsed { latest, count: count.min(COUNTED) });
+            prop_assert_eq!(schedule.elapsed(after, until), expected);
         }
 
         #[test]
