@@ -91,6 +91,7 @@ async fn node_24_is_fetched_runs_and_installs_a_package() {
     // The same package with another hash is refused.
     fs::remove_dir_all(folder.path().join("node_modules")).unwrap();
     let lock = folder.path().join("package-lock.json");
+    let right = fs::read_to_string(&lock).unwrap();
     let wrong = fs::read_to_string(&lock)
         .unwrap()
         .replace("-41Cifk", "-52Cifk");
@@ -103,6 +104,23 @@ async fn node_24_is_fetched_runs_and_installs_a_package() {
     );
     let file: PathBuf = text.rsplit(" is in ").next().unwrap().into();
     assert!(fs::read_to_string(file).unwrap().contains("EINTEGRITY"));
+
+    // What works goes on working when a change of it fails.
+    fs::write(&lock, &right).unwrap();
+    let report = install_packages(folder.path(), &install.npm, &Scripts::None).await;
+    assert_eq!(report.unwrap().did, Installed::FromLock);
+    for (file, good) in [("package.json", PACKAGE), ("package-lock.json", &right)] {
+        let bad = good.replace("7.0.0", "7.0.999");
+        fs::write(folder.path().join(file), bad).unwrap();
+    }
+    let error = install_packages(folder.path(), &install.npm, &Scripts::None).await;
+    error.unwrap_err();
+    assert_eq!(output(&mut command), "true");
+    assert_eq!(
+        lock_version(&lock),
+        "7.0.999",
+        "npm leaves the lock file alone"
+    );
 }
 
 #[tokio::test]
@@ -227,15 +245,23 @@ async fn what_the_real_npm_says_is_understood() {
     .await;
 }
 
+const PACKAGE: &str = r#"{"private":true,"dependencies":{"is-number":"7.0.0"}}"#;
+
+/// What a lock file says of the one package.
+fn lock_version(lock: &Path) -> String {
+    let text = fs::read_to_string(lock).unwrap();
+    let rest = text.split_once("\"version\":\"").unwrap().1;
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
 /// A folder that asks for one small package, with a lock file that names its hash.
 fn project() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let package = r#"{"private":true,"dependencies":{"is-number":"7.0.0"}}"#;
     let lock = r#"{"lockfileVersion":3,"requires":true,"packages":{
         "":{"dependencies":{"is-number":"7.0.0"}},
         "node_modules/is-number":{"version":"7.0.0","license":"MIT","integrity":
         "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="}}}"#;
-    fs::write(folder.path().join("package.json"), package).unwrap();
+    fs::write(folder.path().join("package.json"), PACKAGE).unwrap();
     fs::write(folder.path().join("package-lock.json"), lock).unwrap();
     folder
 }

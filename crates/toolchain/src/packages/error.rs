@@ -88,8 +88,8 @@ pub enum PackageError {
         /// Why.
         source: io::Error,
     },
-    /// A file cannot be written.
-    #[error("the packages are installed, but {} cannot be written", file.display())]
+    /// A file or folder cannot be written or removed.
+    #[error("cannot write or remove {}, which an install needs", file.display())]
     Write {
         /// The file.
         file: PathBuf,

@@ -14,7 +14,7 @@ use super::{
     error::PackageError,
     lock::FolderLock,
     manifest::{Manifest, packages_with_scripts},
-    stamp::Stamp,
+    stamp::{Before, Stamp},
 };
 use crate::{
     limits,
@@ -52,9 +52,9 @@ pub enum Installed {
     Nothing,
     /// All was there already.
     UpToDate,
-    /// Exactly what the lock file says (`npm ci`).
+    /// Exactly what the lock file says.
     FromLock,
-    /// What package.json asks for (`npm install`); the lock file was written or brought up to date.
+    /// What package.json asks for; the lock file was written or brought up to date.
     Resolved,
 }
 
@@ -129,12 +129,9 @@ impl Install<'_> {
             "Installing the packages of {}",
             manifest.file.display()
         ));
-        Stamp::take_off(self.folder)?;
-        let did = self.install(&manifest).await?;
-        self.run_allowed_scripts(&manifest).await?;
-        // npm may have written the lock file.
-        self.stamp(&Manifest::read(self.folder)?)
-            .put_on(self.folder)?;
+        let before = Before::begin(self.folder)?;
+        let installed = self.install_all(&manifest, before).await;
+        let did = installed.inspect_err(|_| before.failed(self.folder))?;
         drop(lock);
         let not_run = self.scripts_not_run()?;
         progress.done(began.elapsed());
@@ -153,14 +150,34 @@ impl Install<'_> {
         Stamp::of(manifest, self.npm.major(), self.scripts)
     }
 
-    async fn install(&self, manifest: &Manifest) -> Result<Installed, PackageError> {
-        let (command, did) = if manifest.lock_fits() {
-            ("ci", Installed::FromLock)
-        } else {
-            ("install", Installed::Resolved)
+    async fn install_all(
+        &self,
+        manifest: &Manifest,
+        before: Before,
+    ) -> Result<Installed, PackageError> {
+        let did = self.install(manifest, before).await?;
+        self.run_allowed_scripts(manifest).await?;
+        // npm may have written the lock file.
+        let stamp = self.stamp(&Manifest::read(self.folder)?);
+        stamp.put_on(self.folder)?;
+        Ok(did)
+    }
+
+    /// `npm ci` begins by removing everything. Where workers may run with what is there, and it is
+    /// whole, `npm install` comes to the same by what the lock file says, and puts everything back
+    /// when it fails.
+    async fn install(
+        &self,
+        manifest: &Manifest,
+        before: Before,
+    ) -> Result<Installed, PackageError> {
+        const COMMON: [&str; 2] = ["--ignore-scripts", "--prefer-offline"];
+        let (command, did): (&[&str], _) = match (manifest.lock_fits(), before) {
+            (true, Before::Whole) => (&["install", "--no-save"], Installed::FromLock),
+            (true, _) => (&["ci"], Installed::FromLock),
+            (false, _) => (&["install"], Installed::Resolved),
         };
-        let args = [command, "--ignore-scripts", "--prefer-offline"];
-        self.npm(manifest, &args).await?;
+        self.npm(manifest, &[command, &COMMON].concat()).await?;
         Ok(did)
     }
 

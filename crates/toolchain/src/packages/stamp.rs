@@ -1,7 +1,7 @@
 //! Remembers for what a folder's packages were installed, so that nothing is done twice.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -54,18 +54,53 @@ impl Stamp {
             source,
         })
     }
+}
 
-    /// Takes whatever stamp there is off the folder, since its packages are about to change.
-    pub(crate) fn take_off(folder: &Path) -> Result<(), PackageError> {
-        let file = file(folder);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound && file.exists() => {
-                Err(PackageError::Write {
-                    file,
-                    source: error,
-                })
-            }
-            _ => Ok(()),
+/// In what state an install finds a folder's packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// We have never installed here, or what was begun came to nothing.
+    Unknown,
+    /// What stands there is whole.
+    Whole,
+    /// An install was killed: anything may be there.
+    Interrupted,
+}
+
+/// Stands in the stamp's place while an install runs.
+const RUNNING: &str = "installing";
+/// Stands there after an install that npm took back.
+const FAILED: &str = "failed";
+
+impl Before {
+    /// Notes that an install begins, and says what it finds.
+    pub(crate) fn begin(folder: &Path) -> Result<Self, PackageError> {
+        let before = match fs::read_to_string(file(folder)) {
+            Ok(text) if text.trim_end() == RUNNING => Self::Interrupted,
+            Ok(_) => Self::Whole,
+            Err(_) => Self::Unknown,
+        };
+        if before == Self::Interrupted {
+            let modules = folder.join("node_modules");
+            fs::remove_dir_all(&modules).map_err(|source| PackageError::Write {
+                file: modules,
+                source,
+            })?;
+        }
+        Stamp(RUNNING.to_owned()).put_on(folder)?;
+        Ok(before)
+    }
+
+    /// Notes that the install failed. npm has put back what was there before, so that what was
+    /// whole still is, but for which package.json is not known any more. An error here only makes
+    /// the next install start from nothing.
+    pub(crate) fn failed(self, folder: &Path) {
+        if self == Self::Whole {
+            let _ = Stamp(FAILED.to_owned()).put_on(folder);
+        } else {
+            let _ = fs::remove_file(file(folder));
+            // Only if there is nothing else in it.
+            let _ = fs::remove_dir(folder.join("node_modules"));
         }
     }
 }

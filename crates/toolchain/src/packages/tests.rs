@@ -160,6 +160,44 @@ async fn nothing_is_done_twice_until_something_changes() {
 }
 
 #[tokio::test]
+async fn what_is_whole_is_changed_in_place_and_what_was_interrupted_starts_anew() {
+    let case = Case::new(WORKS).with("package-lock.json", LOCK);
+    let stamp = case.path("node_modules/.wakeful-stamp");
+    let check = async |major, command: &str, why: &str| {
+        let report = case.install_with(major, &Scripts::None).await.unwrap();
+        assert_eq!(report.did, Installed::FromLock, "{why}");
+        let calls = case.calls();
+        assert!(
+            calls.last().unwrap().starts_with(command),
+            "{why}: {calls:?}"
+        );
+    };
+    check(NodeMajor::V24, "ci ", "nothing there").await;
+    check(NodeMajor::V22, "install --no-audit", "whole").await;
+    assert!(case.calls()[1].contains("--no-save"));
+    fs::write(&stamp, "installing\n").unwrap();
+    fs::write(case.path("node_modules/half"), "").unwrap();
+    check(NodeMajor::V22, "ci ", "interrupted").await;
+    assert!(!case.path("node_modules/half").exists());
+    fs::remove_file(&stamp).unwrap();
+    check(NodeMajor::V22, "ci ", "not ours").await;
+}
+
+#[tokio::test]
+async fn what_worked_stays_when_an_install_fails() {
+    let case = Case::new(WORKS).with("package-lock.json", LOCK);
+    case.install().await.unwrap();
+    write_program(&case.machine.bin().join("npm"), "exit 1");
+    case.install_with(NodeMajor::V22, &Scripts::None)
+        .await
+        .unwrap_err();
+    assert!(case.path("node_modules/.package-lock.json").exists());
+    write_program(&case.machine.bin().join("npm"), WORKS);
+    assert_eq!(case.install().await.unwrap().did, Installed::FromLock);
+    assert!(case.calls().last().unwrap().starts_with("install "));
+}
+
+#[tokio::test]
 async fn a_lock_file_that_npm_writes_belongs_to_what_was_installed() {
     let case = Case::new(&format!("{WORKS}\necho '{LOCK}' > package-lock.json"));
     assert_eq!(case.install().await.unwrap().did, Installed::Resolved);
