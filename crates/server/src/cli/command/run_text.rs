@@ -1,0 +1,309 @@
+//! A run as people read it: like a good trace.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
+
+use wakeful_core::{
+    run::{LogLevel, LogStream, RunState},
+    time::Timestamp,
+};
+
+use crate::{
+    admin::model::{AttemptInfo, FailureInfo, LogEntry, RunDetails, RunInfo, Time},
+    cli::{
+        error::CliError,
+        out::{Out, Tone, colours_wanted, paint},
+        words::{self, harmless},
+    },
+};
+
+/// Where text for people goes.
+pub(super) trait Lines {
+    fn put(&mut self, text: &str) -> Result<(), CliError>;
+    fn tint(&self, tone: Tone, text: &str) -> String;
+}
+
+impl Lines for Out {
+    fn put(&mut self, text: &str) -> Result<(), CliError> {
+        self.line(text)
+    }
+
+    fn tint(&self, tone: Tone, text: &str) -> String {
+        self.paint(tone, text)
+    }
+}
+
+/// Standard error.
+pub(super) struct Stderr {
+    colours: bool,
+}
+
+impl Stderr {
+    pub(super) fn new() -> Self {
+        Self {
+            colours: std::io::stderr().is_terminal() && colours_wanted(),
+        }
+    }
+
+    pub(super) fn colours(&self) -> bool {
+        self.colours
+    }
+}
+
+impl Lines for Stderr {
+    fn put(&mut self, text: &str) -> Result<(), CliError> {
+        Ok(writeln!(std::io::stderr(), "{text}")?)
+    }
+
+    fn tint(&self, tone: Tone, text: &str) -> String {
+        paint(self.colours, tone, text)
+    }
+}
+
+/// How a state stands out.
+pub(super) fn tone_of(state: RunState) -> Tone {
+    match state {
+        RunState::Succeeded => Tone::Good,
+        RunState::Failed | RunState::Dead => Tone::Bad,
+        RunState::Retrying | RunState::Held => Tone::Warn,
+        RunState::Running => Tone::Busy,
+        RunState::Queued | RunState::Discarded => Tone::Dim,
+    }
+}
+
+/// How long a run took from acceptance to its end, if it ended.
+pub(super) fn took(run: &RunInfo) -> Option<Duration> {
+    let Time(ended) = run.ended_at?;
+    Some(ended.since(run.accepted_at.0))
+}
+
+/// A failure with its stack.
+pub(super) fn failure(
+    out: &mut impl Lines,
+    failure: &FailureInfo,
+    indent: &str,
+) -> Result<(), CliError> {
+    let head = format!("{}: {}", failure.name, failure.message);
+    let stack = failure.stack.as_deref().unwrap_or_default();
+    // V8 repeats name and message at the top of the stack.
+    let frames = stack.strip_prefix(&head).unwrap_or(stack);
+    for line in harmless(&head).lines() {
+        out.put(&format!("{indent}{}", out.tint(Tone::Bad, line)))?;
+    }
+    for line in harmless(frames)
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+    {
+        out.put(&format!("{indent}{}", out.tint(Tone::Dim, line)))?;
+    }
+    if failure.kind.as_str() != failure.name && failure.kind.as_str() != "user_error" {
+        let kind = format!("({})", failure.kind.as_str().replace('_', " "));
+        out.put(&format!("{indent}{}", out.tint(Tone::Dim, &kind)))?;
+    }
+    Ok(())
+}
+
+/// Everything about a run.
+pub(super) fn details(
+    out: &mut impl Lines,
+    details: &RunDetails,
+    now: Timestamp,
+) -> Result<(), CliError> {
+    let run = &details.run;
+    let state = out.tint(tone_of(run.state), run.state.as_str());
+    out.put(&format!(
+        "{}  {state}",
+        out.tint(Tone::Bold, &run.id.to_string())
+    ))?;
+    let about = if run.about.is_empty() {
+        String::new()
+    } else {
+        format!(" · {}", run.about)
+    };
+    out.put(&harmless(&format!("{}{about}", run.function)))?;
+    out.put("")?;
+    facts(out, details, now)?;
+    if let Some(event) = &details.event {
+        section(out, "event")?;
+        let value: Result<serde_json::Value, _> = serde_json::from_str(event.get());
+        let text = match value {
+            Ok(value) => format!("{value:#}"),
+            Err(_) => event.get().to_owned(),
+        };
+        for line in text.lines() {
+            out.put(&format!("  {}", harmless(line)))?;
+        }
+    }
+    attempts(out, details)?;
+    if let Some(error) = &run.failure {
+        section(out, "error")?;
+        failure(out, error, "  ")?;
+        if error.may_have_taken_effect {
+            let text = "  It may have taken effect before it failed.";
+            out.put(&out.tint(Tone::Dim, text))?;
+        }
+    }
+    Ok(())
+}
+
+fn facts(out: &mut impl Lines, details: &RunDetails, now: Timestamp) -> Result<(), CliError> {
+    let run = &details.run;
+    let mut fact = |name: &str, value: String| {
+        let name = out.tint(Tone::Dim, &format!("{name:<10}"));
+        out.put(&format!("{name}{}", harmless(&value)))
+    };
+    let accepted = run.accepted_at.0;
+    let ago = words::relative(accepted, now);
+    fact(
+        "accepted",
+        format!("{} ({ago})", words::date_time(accepted)),
+    )?;
+    if let Some(took) = took(run) {
+        fact("took", words::duration(took))?;
+    }
+    fact("attempts", run.attempts.to_string())?;
+    if let Some(status) = run.status {
+        fact("status", status.to_string())?;
+    }
+    if let Some(trigger) = &run.trigger {
+        fact("trigger", trigger.to_string())?;
+    }
+    if let Some(event) = &run.event {
+        fact("event", event.to_string())?;
+    }
+    let Some(delivery) = &details.delivery else {
+        return Ok(());
+    };
+    if let Some(dead) = &delivery.dead {
+        let reason = serde_json::to_value(dead.reason).unwrap_or_default();
+        let reason = reason.as_str().unwrap_or_default().replace('_', " ");
+        fact(
+            "dead",
+            format!(
+                "{reason}; queue it again with `wakeful dead redrive {}`",
+                run.id
+            ),
+        )?;
+    } else if let Some(version) = &delivery.held_for {
+        fact(
+            "held",
+            format!("until there is a version other than {version}"),
+        )?;
+    } else if run.state == RunState::Retrying {
+        fact("next", words::relative(delivery.ready_at.0, now))?;
+    }
+    Ok(())
+}
+
+fn section(out: &mut impl Lines, title: &str) -> Result<(), CliError> {
+    out.put("")?;
+    out.put(&out.tint(Tone::Bold, title))
+}
+
+/// The attempts in order, each with its lines; then the lines that belong to none.
+fn attempts(out: &mut impl Lines, details: &RunDetails) -> Result<(), CliError> {
+    let mut last_end: Option<Timestamp> = None;
+    for attempt in &details.attempts {
+        let Time(started) = attempt.started_at;
+        section(out, &format!("attempt {}", attempt.number))?;
+        if let Some(end) = last_end {
+            let wait = words::duration(started.since(end));
+            out.put(&out.tint(Tone::Dim, &format!("  {wait} after the one before")))?;
+        }
+        last_end = Some(started.plus(Duration::from_micros(attempt.took_us)));
+        one_attempt(out, attempt)?;
+        for line in details
+            .logs
+            .iter()
+            .filter(|line| line.attempt == Some(attempt.number))
+        {
+            out.put(&format!("  {}", log_line(out, line, false)))?;
+        }
+        ending(out, attempt)?;
+    }
+    let known = |number: u32| {
+        details
+            .attempts
+            .iter()
+            .any(|attempt| attempt.number == number)
+    };
+    let mut others = details
+        .logs
+        .iter()
+        .filter(|line| !line.attempt.is_some_and(known))
+        .peekable();
+    if others.peek().is_some() {
+        section(out, "other lines")?;
+        for line in others {
+            out.put(&format!("  {}", log_line(out, line, false)))?;
+        }
+    }
+    Ok(())
+}
+
+fn one_attempt(out: &mut impl Lines, attempt: &AttemptInfo) -> Result<(), CliError> {
+    let micros = |us| words::duration(Duration::from_micros(us));
+    let mut parts = vec![
+        words::clock_time(attempt.started_at.0),
+        format!("waited {}", micros(attempt.waited_us)),
+        format!("took {}", micros(attempt.took_us)),
+    ];
+    if attempt.cold {
+        parts.push("cold start".to_owned());
+    }
+    if attempt.worker != 0 {
+        parts.push(format!("worker {}", attempt.worker));
+    }
+    parts.push(format!("version {}", words::brief(&attempt.version, 16)));
+    out.put(&format!("  {}", parts.join(" · ")))
+}
+
+fn ending(out: &mut impl Lines, attempt: &AttemptInfo) -> Result<(), CliError> {
+    match (&attempt.failure, &attempt.result) {
+        (Some(failure), _) => {
+            let free = if attempt.charged {
+                ""
+            } else {
+                " (does not count)"
+            };
+            let text = format!("{}: {}{free}", failure.name, failure.message);
+            let text = words::brief(&text, 200);
+            out.put(&format!("  {}", out.tint(Tone::Bad, &format!("✗ {text}"))))
+        }
+        (None, Some(result)) => {
+            let mark = out.tint(Tone::Good, "✓");
+            out.put(&format!("  {mark} {}", words::brief(result, 200)))
+        }
+        (None, None) => out.put(&format!("  {}", out.tint(Tone::Good, "✓"))),
+    }
+}
+
+/// One log line; with the function's name when lines of several are mixed.
+pub(super) fn log_line(out: &impl Lines, line: &LogEntry, named: bool) -> String {
+    let (tone, word) = match line.level {
+        LogLevel::Debug => (Tone::Dim, "debug"),
+        LogLevel::Info => (Tone::Plain, "info "),
+        LogLevel::Warn => (Tone::Warn, "warn "),
+        LogLevel::Error => (Tone::Bad, "error"),
+    };
+    let mut parts = vec![
+        out.tint(Tone::Dim, &words::clock_time(line.at.0)),
+        out.tint(tone, word),
+    ];
+    if named {
+        parts.push(out.tint(Tone::Busy, line.function.as_str()));
+    }
+    match line.stream {
+        LogStream::Console => {}
+        LogStream::Stdout => parts.push(out.tint(Tone::Dim, "[stdout]")),
+        LogStream::Stderr => parts.push(out.tint(Tone::Dim, "[stderr]")),
+    }
+    parts.push(harmless(&line.text));
+    if let Some(fields) = &line.fields {
+        let fields = serde_json::to_string(fields).unwrap_or_default();
+        parts.push(out.tint(Tone::Dim, &harmless(&fields)));
+    }
+    parts.join(" ")
+}

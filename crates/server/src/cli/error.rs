@@ -1,0 +1,187 @@
+//! How a command fails, and the exit code of each failure.
+
+use std::{io, process::ExitCode};
+
+use wakeful_core::manifest::Problems;
+
+use crate::{
+    addresses::AddressFileError, admin::model::ErrorInfo, options::ServeError, vault::VaultError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The function failed; its error was printed already.
+    #[error("the function failed")]
+    FunctionFailed,
+    /// The manifest has mistakes, which were printed already.
+    #[error("the manifest has mistakes")]
+    Manifest,
+    /// The manifest of a server that was to start has mistakes.
+    #[error("the manifest has mistakes")]
+    Mistakes(Box<Problems>),
+    /// An input is wrong.
+    #[error("{message}")]
+    Input {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// No server is reachable.
+    #[error("{message}")]
+    NoServer {
+        /// Where it was looked for.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+    /// There is no key to show to the server.
+    #[error("{0}")]
+    NoKey(String),
+    /// The server refused.
+    #[error("{}", .0.message)]
+    Refused(ErrorInfo),
+    /// The connection broke, or what came is not what a server of this version sends.
+    #[error("{doing}: {cause}")]
+    Broken {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {doing}: {cause}")]
+    File {
+        /// What was being done, and to what.
+        doing: String,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The vault was edited without a server.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The file that says where the server is.
+    #[error(transparent)]
+    Addresses(#[from] AddressFileError),
+    /// The server did not start, or ended badly.
+    #[error("{0:#}")]
+    Serve(anyhow::Error),
+    /// Someone said no when asked.
+    #[error("nothing was done")]
+    Declined,
+    /// Standard output cannot be written.
+    #[error("cannot write the answer: {0}")]
+    Output(io::Error),
+    /// Whoever read standard output went away, which is their right.
+    #[error("standard output was closed")]
+    NobodyReads,
+}
+
+impl CliError {
+    pub(super) fn input(message: impl Into<String>) -> Self {
+        Self::Input {
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(super) fn file(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        |cause| Self::File { doing, cause }
+    }
+
+    /// The exit code, as `wakeful --help` and docs/cli.md list them. (2, a command line that is
+    /// not understood, is clap's.)
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::NobodyReads => 0,
+            Self::FunctionFailed
+            | Self::Broken { .. }
+            | Self::File { .. }
+            | Self::Serve(_)
+            | Self::Declined
+            | Self::Output(_) => 1,
+            Self::Manifest | Self::Mistakes(_) | Self::Input { .. } => 3,
+            Self::NoServer { .. } => 4,
+            Self::NoKey(_) => 5,
+            Self::Addresses(error) => match error {
+                AddressFileError::Read { .. } => 4,
+                AddressFileError::Write { .. } => 1,
+            },
+            Self::Vault(error) => of_vault(error),
+            Self::Refused(refusal) => match refusal.code.as_str() {
+                "unauthorized" | "wrong_host" => 5,
+                "invalid_request" | "too_large" => 3,
+                _ => 1,
+            },
+        }
+    }
+
+    /// What to do, where the message does not say it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Input { help, .. } => help.as_deref(),
+            Self::NoServer { help, .. } => Some(help),
+            Self::Refused(refusal) => refusal.help.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The word for programs.
+    pub(super) fn word(&self) -> &str {
+        match self {
+            Self::FunctionFailed => "function_failed",
+            Self::Manifest | Self::Mistakes(_) => "manifest",
+            Self::Input { .. } => "invalid_input",
+            Self::NoServer { .. } | Self::Addresses(_) => "no_server",
+            Self::NoKey(_) => "unauthorized",
+            Self::Refused(refusal) => &refusal.code,
+            Self::Broken { .. } => "connection",
+            Self::File { .. } | Self::Output(_) | Self::NobodyReads => "io",
+            Self::Vault(_) => "vault",
+            Self::Serve(_) => "serve",
+            Self::Declined => "declined",
+        }
+    }
+}
+
+fn of_vault(error: &VaultError) -> u8 {
+    match error {
+        VaultError::InvalidValue(_) | VaultError::InvalidKey { .. } => 3,
+        VaultError::WrongKey { .. } | VaultError::NoKey { .. } => 5,
+        VaultError::InUse { .. } => 4,
+        VaultError::Newer { .. }
+        | VaultError::Damaged { .. }
+        | VaultError::KeyExists(_)
+        | VaultError::Full { .. }
+        | VaultError::Io { .. }
+        | VaultError::Random(_)
+        | VaultError::Seal => 1,
+    }
+}
+
+impl From<ServeError> for CliError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Manifest(problems) => Self::Mistakes(problems),
+            ServeError::Failed(error) => Self::Serve(error),
+        }
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::NobodyReads
+        } else {
+            Self::Output(error)
+        }
+    }
+}
+
+impl From<&CliError> for ExitCode {
+    fn from(error: &CliError) -> Self {
+        error.code().into()
+    }
+}

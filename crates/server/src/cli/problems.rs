@@ -1,0 +1,130 @@
+//! Mistakes in a manifest as people see them: an excerpt with the place marked.
+
+use std::{fmt, ops::Range};
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity,
+};
+use serde::Serialize;
+use wakeful_core::manifest::{Problem, Problems, Source};
+
+/// All mistakes of a manifest, with or without colours. Ends with a line break.
+pub fn render_problems(problems: &Problems, colours: bool) -> String {
+    let reports = problems
+        .iter()
+        .map(|problem| render_problem(problems.source(), problem, Severity::Error, colours));
+    reports.collect()
+}
+
+/// Warnings about a manifest, likewise.
+pub fn render_warnings(source: &Source, warnings: &[Problem], colours: bool) -> String {
+    let reports = warnings
+        .iter()
+        .map(|problem| render_problem(source, problem, Severity::Warning, colours));
+    reports.collect()
+}
+
+fn render_problem(source: &Source, problem: &Problem, severity: Severity, colours: bool) -> String {
+    let theme = if colours {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_links(false)
+        .with_width(100);
+    let report = Report {
+        source: NamedSource::new(&source.name, source.text.clone()),
+        problem,
+        severity,
+    };
+    let mut out = String::new();
+    // Writing to a String cannot fail; a place outside the text would, so the message is kept.
+    if handler.render_report(&mut out, &report).is_err() {
+        out = format!("{}: {}\n", source.name, problem.message);
+    }
+    format!("{}\n\n", out.trim_end())
+}
+
+/// A problem as miette understands it.
+#[derive(Debug)]
+struct Report<'a> {
+    source: NamedSource<String>,
+    problem: &'a Problem,
+    severity: Severity,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl Diagnostic for Report<'_> {
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
+        let help = self.problem.help.as_ref()?;
+        Some(Box::new(help))
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.problem.at.as_ref()?;
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = |at: &Range<usize>| (at.start, at.len());
+        let at = self.problem.at.as_ref()?;
+        let here = LabeledSpan::new_primary_with_span(Some("here".to_owned()), span(at));
+        let also = self.problem.also.iter();
+        let also =
+            also.map(move |(at, label)| LabeledSpan::new_with_span(Some(label.clone()), span(at)));
+        Some(Box::new(std::iter::once(here).chain(also)))
+    }
+}
+
+/// A problem as programs read it.
+#[derive(Debug, Serialize)]
+pub(super) struct ProblemInfo {
+    /// `error` or `warning`.
+    severity: &'static str,
+    /// The manifest.
+    file: String,
+    /// From 1; none for the whole text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// In characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    /// What is wrong.
+    message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
+impl ProblemInfo {
+    pub(super) fn of(source: &Source, problem: &Problem, severity: &'static str) -> Self {
+        let place = problem.at.as_ref().map(|at| place(&source.text, at.start));
+        Self {
+            severity,
+            file: source.name.clone(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(offset.min(text.len()))];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.matches('\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
