@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod admin;
+pub mod cli;
 mod clock;
 pub mod control;
 mod credentials;
@@ -17,4 +18,5 @@ mod recorder;
 pub mod server;
 mod sources;
 mod terminal;
+mod undeclared;
 pub mod vault;

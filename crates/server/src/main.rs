@@ -1,2 +1,7 @@
 //! The `wakeful` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wakeful_server::cli::run(wakeful_server::server::run)
+}
