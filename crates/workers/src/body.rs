@@ -177,11 +177,28 @@ pub(crate) struct Pipe {
 struct PipeState {
     pieces: VecDeque<Bytes>,
     held: usize,
+    /// What may be held above the window: the piece that came with the opening frame.
+    allowance: usize,
     taken: u32,
     end: Option<Result<(), Failure>>,
     reader_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+/// Whether a pipe holds no more than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It does.
+    InBounds,
+    /// The producer did not wait for credit.
+    Overrun,
+}
+
+impl Pushed {
+    pub(crate) fn is_overrun(self) -> bool {
+        self == Self::Overrun
+    }
 }
 
 const WINDOW: usize = limits::STREAM_WINDOW as usize;
@@ -194,23 +211,36 @@ impl Pipe {
         })
     }
 
-    /// Puts a piece in; discards it when nobody reads. Returns the bytes now held.
-    pub(crate) fn push(&self, piece: Bytes) -> usize {
+    /// A pipe with a first piece in it, which needed no credit.
+    pub(crate) fn opened(producer: Box<dyn Producer>, opening: Bytes) -> Arc<Self> {
+        let pipe = Self::new(Some(producer));
+        pipe.state.lock().allowance = opening.len();
+        pipe.push(opening);
+        pipe
+    }
+
+    /// Puts a piece in; discards it when nobody reads.
+    pub(crate) fn push(&self, piece: Bytes) -> Pushed {
         let mut state = self.state.lock();
         if state.end.is_some() || piece.is_empty() {
-            return state.held;
+            return Pushed::InBounds;
         }
         if state.reader_gone {
             drop(state);
             self.tell_taken(piece.len() as u32);
-            return 0;
+            return Pushed::InBounds;
         }
         state.held += piece.len();
         state.pieces.push_back(piece);
-        let (held, reader) = (state.held, state.reader.take());
+        let overrun = state.held > WINDOW + state.allowance;
+        let reader = state.reader.take();
         drop(state);
         wake(reader);
-        held
+        if overrun {
+            Pushed::Overrun
+        } else {
+            Pushed::InBounds
+        }
     }
 
     /// The first end counts.

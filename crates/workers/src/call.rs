@@ -1,8 +1,16 @@
 //! One attempt, seen from the side that asked for it.
 
-use http::HeaderMap;
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, Waker},
+};
 
-use crate::{Body, Failure};
+use http::HeaderMap;
+use parking_lot::Mutex;
+
+use crate::{Body, Failure, worker::Worker};
 
 /// What user code answered.
 #[derive(Debug)]
@@ -39,28 +47,148 @@ pub enum CancelReason {
 /// A running attempt. Dropping it means that its caller went away: user code gets its abort
 /// signal, and may finish unheard. (Once the body of a streamed response was handed out, it is
 /// dropping that body which means it.)
-#[derive(Debug)]
 pub struct Call {
-    worker: WorkerRef,
+    exchange: Arc<Exchange>,
+    worker: Arc<Worker>,
+    stream: u32,
+    place: WorkerRef,
 }
 
 impl Call {
+    pub(crate) fn new(
+        exchange: Arc<Exchange>,
+        worker: Arc<Worker>,
+        stream: u32,
+        place: WorkerRef,
+    ) -> Self {
+        Self {
+            exchange,
+            worker,
+            stream,
+            place,
+        }
+    }
+
     /// The worker it runs on.
     pub fn worker(&self) -> WorkerRef {
-        self.worker
+        self.place
     }
 
     /// The answer; a streamed body may still be on its way. Asked once: after an answer, use
     /// [`finished`](Self::finished). Cancel-safe.
     pub async fn response(&mut self) -> Result<Response, Failure> {
-        std::future::pending().await
+        self.exchange.wait(State::take_answer).await
     }
 
     /// How the attempt ended, body included. Cancel-safe.
     pub async fn finished(&mut self) -> Result<(), Failure> {
-        std::future::pending().await
+        self.exchange.wait(|state| state.over.clone()).await
     }
 
     /// Sends the abort signal.
-    pub fn cancel(&self, _reason: CancelReason) {}
+    pub fn cancel(&self, reason: CancelReason) {
+        self.worker.cancel(self.stream, reason);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        match self.exchange.abandon() {
+            Abandoned::Unanswered => self.worker.abandon(self.stream),
+            // A body that nobody took cancels by its own end; one that was taken goes on.
+            Abandoned::Answered(response) => drop(response),
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call(stream {} on {})", self.stream, self.place.pid)
+    }
+}
+
+/// What worker and caller share about one attempt.
+#[derive(Default)]
+pub(crate) struct Exchange(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    answered: bool,
+    response: Option<Response>,
+    over: Option<Result<(), Failure>>,
+    caller: Option<Waker>,
+}
+
+enum Abandoned {
+    Unanswered,
+    Answered(Option<Response>),
+}
+
+impl State {
+    fn take_answer(&mut self) -> Option<Result<Response, Failure>> {
+        if let Some(response) = self.response.take() {
+            return Some(Ok(response));
+        }
+        match &self.over {
+            Some(Err(failure)) => Some(Err(failure.clone())),
+            Some(Ok(())) | None => None,
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// The answer is here; with a whole body the attempt is over at once.
+    pub(crate) fn answer(&self, response: Response, over: Option<Result<(), Failure>>) {
+        self.change(|state| {
+            state.answered = true;
+            state.response = Some(response);
+            if state.over.is_none() {
+                state.over = over;
+            }
+        });
+    }
+
+    /// The attempt is over. The first word counts.
+    pub(crate) fn finish(&self, outcome: Result<(), Failure>) {
+        self.change(|state| {
+            if state.over.is_none() {
+                state.over = Some(outcome);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.0.lock();
+        change(&mut state);
+        let caller = state.caller.take();
+        drop(state);
+        if let Some(caller) = caller {
+            caller.wake();
+        }
+    }
+
+    async fn wait<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        poll_fn(|context| {
+            let mut state = self.0.lock();
+            if let Some(seen) = look(&mut state) {
+                return Poll::Ready(seen);
+            }
+            state.caller = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn abandon(&self) -> Abandoned {
+        let mut state = self.0.lock();
+        if state.answered || state.over.is_some() {
+            Abandoned::Answered(state.response.take())
+        } else {
+            Abandoned::Unanswered
+        }
+    }
 }

@@ -6,15 +6,34 @@
 //! `docs/worker-protocol.md`. This crate knows neither sources nor deliveries: it is handed an
 //! [`Invocation`], and says by a [`Failure`] how it went wrong and thereby who pays.
 
+mod blame;
+mod blank;
 mod body;
 mod call;
+mod deadline;
+mod frame;
 mod host;
+mod inspect;
 mod invocation;
 mod limit;
+mod link;
+mod memory;
 mod observer;
 mod options;
+mod orders;
 mod pool;
+mod pulse;
+mod receive;
 mod runtime;
+mod scale;
+mod spawn;
+mod start;
+mod stdio;
+mod stream;
+mod supervise;
+mod table;
+mod watch;
+mod worker;
 mod workers;
 
 pub use body::{Body, BodySender, BodyStream, ReaderGone};

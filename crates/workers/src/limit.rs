@@ -52,13 +52,23 @@ impl Limit {
         Some(Permit(Arc::clone(self)))
     }
 
-    /// Has `pool` look again when a permit comes free.
-    pub(crate) fn wait(&self, pool: &Arc<PoolShared>) {
+    /// Takes a permit, or has `pool` look again when one comes free.
+    pub(crate) fn try_take_or_wait(self: &Arc<Self>, pool: &Arc<PoolShared>) -> Option<Permit> {
         let mut state = self.state.lock();
+        if state.used < self.most {
+            state.used += 1;
+            return Some(Permit(Arc::clone(self)));
+        }
         let here = Arc::downgrade(pool);
         if !state.waiting.iter().any(|other| other.ptr_eq(&here)) {
             state.waiting.push_back(here);
         }
+        None
+    }
+
+    /// How many permits are free.
+    pub(crate) fn free(&self) -> usize {
+        self.most.saturating_sub(self.used()) as usize
     }
 }
 

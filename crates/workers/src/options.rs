@@ -30,6 +30,8 @@ pub struct Options {
     pub load_timeout: Duration,
     /// Blank workers of a class that no function uses are ended after this.
     pub blank_linger: Duration,
+    /// Where Node (22 and later) keeps compiled code between starts; `None` for nowhere.
+    pub compile_cache: Option<PathBuf>,
     /// Stamps log lines.
     pub clock: Arc<dyn Clock>,
 }
@@ -37,6 +39,8 @@ pub struct Options {
 impl Options {
     /// The defaults, for a machine with as many processors as this one has.
     pub fn new(bootstrap: PathBuf, clock: Arc<dyn Clock>) -> Self {
+        let home = bootstrap.parent().and_then(std::path::Path::parent);
+        let compile_cache = home.map(|home| home.join("compile-cache"));
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             bootstrap,
@@ -47,6 +51,7 @@ impl Options {
             start_timeout: limits::START_TIMEOUT,
             load_timeout: limits::LOAD_TIMEOUT,
             blank_linger: limits::BLANK_LINGER,
+            compile_cache,
             clock,
         }
     }

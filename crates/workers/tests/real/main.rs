@@ -1,0 +1,8 @@
+//! Pools with the real bootstrap and the real `node`: each row of the table "who pays", bodies
+//! both ways, scaling, and how workers end.
+
+mod ending;
+mod scaling;
+mod streams;
+mod support;
+mod who_pays;
