@@ -20,10 +20,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of(scope: &Scope, database: &DatabaseName) -> Self {
         Self {
-            prefix: format!(
-                "{OURS}{}.{}.{database}",
-                scope.project, scope.environment
-            ),
+            prefix: format!("{OURS}{}.{}.{database}", scope.project, scope.environment),
         }
     }
 

@@ -53,7 +53,11 @@ impl Piece {
             Ok(serde_json::Value::Object(tagged)) => {
                 let inner = tagged.values().next();
                 inner
-                    .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                    .map(|value| {
+                        value
+                            .as_str()
+                            .map_or_else(|| value.to_string(), str::to_owned)
+                    })
                     .unwrap_or_default()
             }
             _ => String::from_utf8_lossy(&self.json).into_owned(),
@@ -93,7 +97,8 @@ impl Change {
             Image::Before => &mut self.before,
             Image::After => &mut self.after,
         };
-        self.row.truncate(layout.count(image).saturating_sub(values.len()));
+        self.row
+            .truncate(layout.count(image).saturating_sub(values.len()));
         values.append(&mut self.row);
     }
 
@@ -162,7 +167,10 @@ fn key<'a>(layout: &'a Layout, change: &'a Change) -> Vec<(&'a str, &'a Piece)> 
         pieces.get(at)
     };
     if layout.key.is_empty() {
-        return find(Slot::Rowid).map(|piece| ("rowid", piece)).into_iter().collect();
+        return find(Slot::Rowid)
+            .map(|piece| ("rowid", piece))
+            .into_iter()
+            .collect();
     }
     let columns = layout.key.iter().filter_map(|at| {
         let name = layout.columns.get(*at)?.name.as_str();
@@ -172,7 +180,10 @@ fn key<'a>(layout: &'a Layout, change: &'a Change) -> Vec<(&'a str, &'a Piece)> 
 }
 
 fn subject(layout: &Layout, change: &Change) -> String {
-    let values: Vec<_> = key(layout, change).iter().map(|(_, piece)| piece.text()).collect();
+    let values: Vec<_> = key(layout, change)
+        .iter()
+        .map(|(_, piece)| piece.text())
+        .collect();
     let whole = format!("{}/{}", layout.table, values.join(","));
     match whole.char_indices().nth(MAX_SUBJECT) {
         Some((end, _)) => whole[..end].to_owned(),
@@ -202,10 +213,13 @@ fn write_data(database: &DatabaseName, layout: &Layout, change: &Change) -> Vec<
             continue;
         }
         let slots = layout.slots(image);
-        let columns = slots.iter().zip(pieces).filter_map(|(slot, piece)| match slot {
-            Slot::Column(at) => Some((layout.columns[*at].name.as_str(), piece)),
-            Slot::Rowid => None,
-        });
+        let columns = slots
+            .iter()
+            .zip(pieces)
+            .filter_map(|(slot, piece)| match slot {
+                Slot::Column(at) => Some((layout.columns[*at].name.as_str(), piece)),
+                Slot::Rowid => None,
+            });
         write_object(&mut out, columns);
     }
     out.push(b'}');

@@ -238,7 +238,7 @@ impl Follower {
         Ok((outbox, position))
     }
 
-    async fn remembered(&self) -> Result<Option<Position>, Stop> {
+    async fn remembered(&mut self) -> Result<Option<Position>, Stop> {
         let value = self.store.checkpoint(self.key.clone()).await;
         let value = value.map_err(|error| {
             Stop::Trouble(Trouble::NotAccepted {
@@ -262,7 +262,7 @@ impl Follower {
         }
     }
 
-    async fn submit(&self, submission: Submission) -> Result<(), Stop> {
+    async fn submit(&mut self, submission: Submission) -> Result<(), Stop> {
         match self.sink.submit(submission).await {
             Ok(_) => Ok(()),
             Err(SubmitError::Stopping) => Err(Stop::Stopping),
@@ -293,7 +293,7 @@ impl Follower {
     }
 
     /// Removes one batch of consumed rows. A database that is busy keeps them for now.
-    async fn trim(&self, mut outbox: Outbox, last: i64) -> Result<(Outbox, bool), Stop> {
+    async fn trim(&mut self, mut outbox: Outbox, last: i64) -> Result<(Outbox, bool), Stop> {
         let (outbox, trimmed) = self
             .blocking(move || {
                 let trimmed = outbox.trim(last);
@@ -315,7 +315,7 @@ impl Follower {
 
     /// Runs `work` where it may block.
     async fn blocking<T: Send + 'static>(
-        &self,
+        &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Stop> {
         task::spawn_blocking(work).await.map_err(|error| {

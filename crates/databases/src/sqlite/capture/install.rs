@@ -130,8 +130,7 @@ fn renew(
             Err(standing) => standing,
             Ok(wanted) => {
                 let now = installed.get(name.as_str());
-                let whole =
-                    now.is_some_and(|now| has_triggers(&ours, names, now.id, &wanted));
+                let whole = now.is_some_and(|now| has_triggers(&ours, names, now.id, &wanted));
                 let same = now.is_some_and(|now| now.fingerprint == wanted.fingerprint);
                 if let Some(now) = now
                     && whole
@@ -261,7 +260,10 @@ fn trigger_names(conn: &Connection, names: &Names) -> rusqlite::Result<HashSet<S
 /// Whether all triggers of a layout are there, and no other ones under its number.
 fn has_triggers(ours: &HashSet<String>, names: &Names, id: i64, wanted: &Wanted) -> bool {
     let prefix = names.triggers_of(id);
-    let expected = wanted.suffixes.iter().map(|suffix| format!("{prefix}{suffix}"));
+    let expected = wanted
+        .suffixes
+        .iter()
+        .map(|suffix| format!("{prefix}{suffix}"));
     expected.clone().all(|name| ours.contains(&name))
         && ours.iter().filter(|name| name.starts_with(&prefix)).count() == expected.count()
 }

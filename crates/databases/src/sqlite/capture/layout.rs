@@ -102,7 +102,9 @@ impl Image {
     }
 
     pub(super) fn numbered(number: i64) -> Option<Self> {
-        [Self::Before, Self::After].into_iter().find(|image| image.number() == number)
+        [Self::Before, Self::After]
+            .into_iter()
+            .find(|image| image.number() == number)
     }
 
     /// What a trigger calls it.
@@ -123,5 +125,8 @@ pub(super) const fn verb_number(verb: RowVerb) -> i64 {
 }
 
 pub(super) fn verb_of(number: i64) -> Option<RowVerb> {
-    RowVerb::ALL.iter().copied().find(|verb| verb_number(*verb) == number)
+    RowVerb::ALL
+        .iter()
+        .copied()
+        .find(|verb| verb_number(*verb) == number)
 }

@@ -13,7 +13,11 @@ use rusqlite::{
     types::ValueRef,
 };
 use serde::{Deserialize, Serialize};
-use wakeful_core::{limits, name::{DatabaseName, TableName}, port::Arrival};
+use wakeful_core::{
+    limits,
+    name::{DatabaseName, TableName},
+    port::Arrival,
+};
 
 use super::{
     super::names::Names,
@@ -82,7 +86,11 @@ pub(super) enum Found {
 
 impl Outbox {
     /// Opens the database and makes our own tables in it.
-    pub(super) fn open(path: &Path, names: Names, database: DatabaseName) -> rusqlite::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        names: Names,
+        database: DatabaseName,
+    ) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(BUSY)?;
@@ -255,12 +263,14 @@ impl Outbox {
         if self.identity()? != position.outbox {
             return Ok(false);
         }
-        Ok(position.last == 0
-            || self.written_at(position.last)?.unwrap_or(0) == position.at)
+        Ok(position.last == 0 || self.written_at(position.last)?.unwrap_or(0) == position.at)
     }
 
     fn identity(&self) -> rusqlite::Result<String> {
-        let sql = format!("SELECT value FROM {} WHERE key = 'outbox'", self.names.meta());
+        let sql = format!(
+            "SELECT value FROM {} WHERE key = 'outbox'",
+            self.names.meta()
+        );
         self.conn
             .prepare_cached(&sql)?
             .query_row([], |row| row.get(0))
@@ -303,7 +313,9 @@ pub(crate) fn create(path: &Path) -> Result<bool, String> {
         conn.busy_timeout(BUSY)?;
         conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
     };
-    make().map(|()| true).map_err(|error: rusqlite::Error| error.to_string())
+    make()
+        .map(|()| true)
+        .map_err(|error: rusqlite::Error| error.to_string())
 }
 
 /// Makes our tables; how far the outbox says it was consumed.
@@ -398,7 +410,12 @@ impl Batch {
         }
     }
 
-    fn add(&mut self, row: &Row<'_>, layout: Arc<Layout>, database: &DatabaseName) -> rusqlite::Result<()> {
+    fn add(
+        &mut self,
+        row: &Row<'_>,
+        layout: Arc<Layout>,
+        database: &DatabaseName,
+    ) -> rusqlite::Result<()> {
         let (id, at, rest): (i64, i64, i64) = (row.get(0)?, row.get(3)?, row.get(5)?);
         let verb = verb_of(row.get(2)?).ok_or_else(|| damaged("an unknown kind of change"))?;
         self.rows += 1;

@@ -108,7 +108,10 @@ fn describe(conn: &Connection, name: String, without_rowid: bool) -> rusqlite::R
                 .iter()
                 .any(|column| column.name.eq_ignore_ascii_case(alias))
         };
-        match ["rowid", "_rowid_", "oid"].into_iter().find(|alias| !taken(alias)) {
+        match ["rowid", "_rowid_", "oid"]
+            .into_iter()
+            .find(|alias| !taken(alias))
+        {
             Some(alias) => Locator::Rowid(alias),
             None => {
                 return Ok(Found::Refused(
@@ -135,8 +138,9 @@ fn unique(conn: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<UniqueColu
     let mut indexes = conn.prepare_cached(
         "SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial ORDER BY name",
     )?;
-    let mut columns = conn
-        .prepare_cached("SELECT cid, name, coll FROM pragma_index_xinfo(?1) WHERE key ORDER BY seqno")?;
+    let mut columns = conn.prepare_cached(
+        "SELECT cid, name, coll FROM pragma_index_xinfo(?1) WHERE key ORDER BY seqno",
+    )?;
     let names = indexes
         .query_map([table], |row| row.get::<_, String>(0))?
         .collect::<Result<Vec<_>, _>>()?;

@@ -193,7 +193,10 @@ impl Writer<'_> {
             let columns: Vec<_> = locator.iter().map(|key| format!("{alias}.{key}")).collect();
             columns.join(", ")
         };
-        let same: Vec<_> = locator.iter().map(|key| format!("y.{key} = x.{key}")).collect();
+        let same: Vec<_> = locator
+            .iter()
+            .map(|key| format!("y.{key} = x.{key}"))
+            .collect();
         let unique_names = self.table.unique.iter().flatten().map(|c| c.name.as_str());
         let unique_names: Vec<_> = unique_names.collect();
         let slots = self.layout.slots(Image::Before);
@@ -235,7 +238,10 @@ impl Writer<'_> {
     fn candidates(&self, verb: RowVerb) -> String {
         let locator = self.locator();
         let selected: Vec<_> = locator.iter().map(|key| format!("c.{key}")).collect();
-        let itself: Vec<_> = locator.iter().map(|key| format!("old.{key} IS c.{key}")).collect();
+        let itself: Vec<_> = locator
+            .iter()
+            .map(|key| format!("old.{key} IS c.{key}"))
+            .collect();
         let moved: Vec<_> = locator
             .iter()
             .map(|key| format!("new.{key} IS NOT old.{key}"))
@@ -288,7 +294,9 @@ impl Writer<'_> {
         let keys = key_columns("k", locator.len());
         let pairs = || locator.iter().zip(&keys);
         let there: Vec<_> = pairs().map(|(key, k)| format!("x.{key} = r.{k}")).collect();
-        let new: Vec<_> = pairs().map(|(key, k)| format!("new.{key} IS r.{k}")).collect();
+        let new: Vec<_> = pairs()
+            .map(|(key, k)| format!("new.{key} IS r.{k}"))
+            .collect();
         let values = value_columns(CHUNK);
         format!(
             "INSERT INTO {}(layout, verb, at, image, rest, big, {values}) \
@@ -337,7 +345,11 @@ impl Writer<'_> {
         match self.table.locator {
             Locator::Rowid(alias) => vec![alias.to_owned()],
             Locator::Key => {
-                let names = self.table.key.iter().map(|at| &self.table.columns[*at].name);
+                let names = self
+                    .table
+                    .key
+                    .iter()
+                    .map(|at| &self.table.columns[*at].name);
                 names.map(|name| ident(name)).collect()
             }
         }
@@ -351,7 +363,10 @@ impl Writer<'_> {
     }
 
     fn names_in(&self, chunk: &[Slot]) -> Vec<&str> {
-        chunk.iter().filter_map(|slot| self.slot_name(*slot)).collect()
+        chunk
+            .iter()
+            .filter_map(|slot| self.slot_name(*slot))
+            .collect()
     }
 
     /// Each value of a chunk, or its length when it is too long to be carried.

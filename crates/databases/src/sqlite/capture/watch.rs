@@ -1,10 +1,6 @@
 //! Wakes the follower when the database's files are written.
 
-use std::{
-    ffi::OsString,
-    path::Path,
-    sync::Arc,
-};
+use std::{ffi::OsString, path::Path, sync::Arc};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -23,21 +19,23 @@ impl FileWatch {
             _ => Path::new("."),
         };
         let files = files_of(path);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let wakes = match event {
-                Ok(event) => {
-                    !matches!(event.kind, EventKind::Access(_))
-                        && event.paths.iter().any(|path| {
-                            path.file_name().is_some_and(|name| files.iter().any(|file| file == name))
-                        })
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                let wakes = match event {
+                    Ok(event) => {
+                        !matches!(event.kind, EventKind::Access(_))
+                            && event.paths.iter().any(|path| {
+                                path.file_name()
+                                    .is_some_and(|name| files.iter().any(|file| file == name))
+                            })
+                    }
+                    // Notices were lost: look.
+                    Err(_) => true,
+                };
+                if wakes {
+                    wake.notify_one();
                 }
-                // Notices were lost: look.
-                Err(_) => true,
-            };
-            if wakes {
-                wake.notify_one();
-            }
-        })?;
+            })?;
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
         Ok(Self { _watcher: watcher })
     }
