@@ -44,7 +44,12 @@ exports.default = async (event, context) => {
 fn sqlite(project: &Project, sql: &str) {
     let file = project.path().join("data/shop.db");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let output = Command::new("sqlite3").arg("-cmd").arg(".timeout 20000").arg(file).arg(sql).output();
+    let output = Command::new("sqlite3")
+        .arg("-cmd")
+        .arg(".timeout 20000")
+        .arg(file)
+        .arg(sql)
+        .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
 }
@@ -61,21 +66,31 @@ fn kill_nine_loses_nothing_and_leaves_no_worker() {
     let project = project(NOTES);
     let notes = project.path().with_file_name("notes");
     let manifest = fs::read_to_string(project.path().join("wakeful.toml")).unwrap();
-    let env = format!("timeout = \"5s\"\nenv = {{ NOTES = \"{}\" }}", notes.display());
+    let env = format!(
+        "timeout = \"5s\"\nenv = {{ NOTES = \"{}\" }}",
+        notes.display()
+    );
     project.write("wakeful.toml", &manifest.replace("timeout = \"5s\"", &env));
-    sqlite(&project, "create table orders (id integer primary key, total real)");
+    sqlite(
+        &project,
+        "create table orders (id integer primary key, total real)",
+    );
     let insert = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 400) \
                   insert into orders select i, i * 1.5 from n";
     let first = project.dev();
     sqlite(&project, insert);
-    first.until("some have run, others wait", || (noted(&notes).len() >= 40).then_some(()));
+    first.until("some have run, others wait", || {
+        (noted(&notes).len() >= 40).then_some(())
+    });
     let workers = first.children();
     assert!(!workers.is_empty());
     first.end("-9");
     let before = noted(&notes).len();
     assert!(before < 400, "all had run before the kill");
     let second = project.dev();
-    second.until("no orphan is left", || workers.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    second.until("no orphan is left", || {
+        workers.iter().all(|pid| !is_alive(*pid)).then_some(())
+    });
     second.until("every row has run", || {
         let mut ids = noted(&notes);
         ids.dedup();
@@ -83,11 +98,18 @@ fn kill_nine_loses_nothing_and_leaves_no_worker() {
     });
     second.until("nothing is owed any more", || {
         let stats = second.json(&["functions"]);
-        let functions = if stats.is_array() { stats } else { stats["functions"].clone() };
+        let functions = if stats.is_array() {
+            stats
+        } else {
+            stats["functions"].clone()
+        };
         (functions[0]["queued"] == 0 && functions[0]["in_flight"] == 0).then_some(())
     });
     let repeats = noted(&notes).len() - 400;
-    assert!(repeats <= 8, "{repeats} repeats, but at most what was in flight may repeat");
+    assert!(
+        repeats <= 8,
+        "{repeats} repeats, but at most what was in flight may repeat"
+    );
     let server = second.pid();
     assert_eq!(second.end("-INT").code(), Some(0));
     assert!(children_of(server).is_empty());
@@ -98,7 +120,10 @@ fn what_fails_is_retried_and_then_a_dead_letter_that_can_be_redriven() {
     let fails = "exports.default = async (event, context) => { console.log('attempt', context.attempt); \
                  throw new RangeError('out of stock'); };";
     let project = project(fails);
-    sqlite(&project, "create table orders (id integer primary key, total real)");
+    sqlite(
+        &project,
+        "create table orders (id integer primary key, total real)",
+    );
     let server = project.dev();
     sqlite(&project, "insert into orders values (1, 9.5)");
     let dead = server.until("it is a dead letter", || server.runs("row", "dead").pop());
@@ -107,12 +132,26 @@ fn what_fails_is_retried_and_then_a_dead_letter_that_can_be_redriven() {
     let shown = server.json(&["show", id]);
     assert_eq!(shown["attempts"].as_array().unwrap().len(), 3, "{shown:#}");
     let text = shown.to_string();
-    assert!(text.contains("RangeError") && text.contains("out of stock"), "{shown:#}");
-    assert!(text.contains("functions/row.js"), "the stack names the user's file: {shown:#}");
+    assert!(
+        text.contains("RangeError") && text.contains("out of stock"),
+        "{shown:#}"
+    );
+    assert!(
+        text.contains("functions/row.js"),
+        "the stack names the user's file: {shown:#}"
+    );
     assert!(!text.contains(".wakeful/versions"), "{shown:#}");
-    project.write("functions/row.js", "exports.default = async (event) => event.data.after.total;");
+    project.write(
+        "functions/row.js",
+        "exports.default = async (event) => event.data.after.total;",
+    );
     server.until("the new code is live", || {
-        project.output().matches("row loaded").nth(1).is_some().then_some(())
+        project
+            .output()
+            .matches("row loaded")
+            .nth(1)
+            .is_some()
+            .then_some(())
     });
     let redriven = server.cli(&["dead", "redrive", id]);
     assert!(redriven.status.success(), "{redriven:?}");
@@ -123,13 +162,22 @@ fn what_fails_is_retried_and_then_a_dead_letter_that_can_be_redriven() {
 #[test]
 fn broken_code_holds_what_is_owed_until_a_version_loads() {
     let project = project("exports.default = async () => {");
-    sqlite(&project, "create table orders (id integer primary key, total real)");
+    sqlite(
+        &project,
+        "create table orders (id integer primary key, total real)",
+    );
     let server = project.dev();
     sqlite(&project, "insert into orders values (1, 9.5)");
     server.until("it is held", || server.runs("row", "held").pop());
     let output = project.output();
-    assert!(output.contains("SyntaxError") && output.contains("functions/row.js:1"), "{output}");
-    project.write("functions/row.js", "exports.default = async () => 'mended';");
+    assert!(
+        output.contains("SyntaxError") && output.contains("functions/row.js:1"),
+        "{output}"
+    );
+    project.write(
+        "functions/row.js",
+        "exports.default = async () => 'mended';",
+    );
     let run = server.until("it succeeded", || server.runs("row", "succeeded").pop());
     assert_eq!(run["attempts"], 1, "being held is no attempt: {run:#}");
 }
@@ -141,16 +189,31 @@ fn an_edit_is_live_for_the_next_event_and_a_broken_one_is_not() {
             "wakeful.toml",
             "name = \"edits\"\n[function.page]\nauth = \"none\"\nroutes = { \"GET /\" = \"page\" }\n",
         ),
-        ("functions/page.js", "exports.page = (req, res) => res.send('one');"),
+        (
+            "functions/page.js",
+            "exports.page = (req, res) => res.send('one');",
+        ),
     ]);
     let server = project.dev();
     assert_eq!(server.curl("/", &[]), (200, "one".into()));
-    project.write("functions/page.js", "exports.page = (req, res) => res.send('two');");
-    server.until("the edit is live", || (server.curl("/", &[]).1 == "two").then_some(()));
-    project.write("functions/page.js", "exports.page = (req, res) => res.send('three'");
-    server.until("the mistake is shown", || project.output().contains("SyntaxError").then_some(()));
+    project.write(
+        "functions/page.js",
+        "exports.page = (req, res) => res.send('two');",
+    );
+    server.until("the edit is live", || {
+        (server.curl("/", &[]).1 == "two").then_some(())
+    });
+    project.write(
+        "functions/page.js",
+        "exports.page = (req, res) => res.send('three'",
+    );
+    server.until("the mistake is shown", || {
+        project.output().contains("SyntaxError").then_some(())
+    });
     assert_eq!(server.curl("/", &[]), (200, "two".into()));
     project.write("wakeful.toml", "name = \"edits\"\n[functoin.page]\n");
-    server.until("the mistake is shown", || project.output().contains("functoin").then_some(()));
+    server.until("the mistake is shown", || {
+        project.output().contains("functoin").then_some(())
+    });
     assert_eq!(server.curl("/", &[]), (200, "two".into()));
 }

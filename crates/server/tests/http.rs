@@ -51,7 +51,10 @@ fn project() -> Project {
     Project::of(&[
         ("wakeful.toml", MANIFEST),
         ("functions/books.js", BOOKS),
-        ("functions/private.js", "exports.handler = (req, res) => res.send('welcome');"),
+        (
+            "functions/private.js",
+            "exports.handler = (req, res) => res.send('welcome');",
+        ),
     ])
 }
 
@@ -64,16 +67,38 @@ fn requests_reach_their_handlers() {
         assert_eq!(found, status, "{path}: {body}");
         assert!(body.contains(part), "{path}: `{part}` is not in {body}");
     };
-    check("/books/7?q=a%20b", &["-A", "tester"], 200, r#"{"id":"7","q":"a b","agent":"tester"}"#);
+    check(
+        "/books/7?q=a%20b",
+        &["-A", "tester"],
+        200,
+        r#"{"id":"7","q":"a b","agent":"tester"}"#,
+    );
     check("/books/%C3%BC%20x", &[], 200, r#""id":"ü x""#);
-    let json = ["-X", "PUT", "-H", "content-type: application/json", "-d", r#"{"title":"Ü"}"#];
+    let json = [
+        "-X",
+        "PUT",
+        "-H",
+        "content-type: application/json",
+        "-d",
+        r#"{"title":"Ü"}"#,
+    ];
     check("/books/7", &json, 201, r#"{"title":"Ü"}"#);
     check("/files/a/b/c.txt", &[], 200, "a/b/c.txt");
     check("/nothing", &[], 204, "");
     check("/stream", &[], 200, "line 0\nline 1\nline 2\n");
     check("/nowhere", &[], 404, "not_found");
-    check("/books/7", &["-X", "DELETE"], 405, "GET, PUT, HEAD, OPTIONS");
-    check("/books/7", &["--head"], 200, "content-type: application/json");
+    check(
+        "/books/7",
+        &["-X", "DELETE"],
+        405,
+        "GET, PUT, HEAD, OPTIONS",
+    );
+    check(
+        "/books/7",
+        &["--head"],
+        200,
+        "content-type: application/json",
+    );
 }
 
 #[test]
@@ -97,8 +122,14 @@ fn failures_are_told_and_the_next_request_works() {
         let failed = server.runs("books", "failed");
         (failed.len() == 4).then_some(failed)
     });
-    let about: Vec<&str> = failed.iter().map(|run| run["about"].as_str().unwrap()).collect();
-    assert_eq!(about, ["GET /exits", "GET /hangs", "GET /throws-late", "GET /fails"]);
+    let about: Vec<&str> = failed
+        .iter()
+        .map(|run| run["about"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        about,
+        ["GET /exits", "GET /hangs", "GET /throws-late", "GET /fails"]
+    );
 }
 
 #[test]
@@ -117,7 +148,16 @@ fn bodies_are_streamed_within_their_bound() {
     std::fs::write(&file, vec![0; 7 * 1024 * 1024]).unwrap();
     let (status, body) = server.curl("/echo", &["--data-binary", &data]);
     assert_eq!(status, 413, "{body}");
-    let chunked = ["-H", "transfer-encoding: chunked", "-X", "PUT", "-H", "expect:", "--data-binary", &data];
+    let chunked = [
+        "-H",
+        "transfer-encoding: chunked",
+        "-X",
+        "PUT",
+        "-H",
+        "expect:",
+        "--data-binary",
+        &data,
+    ];
     let (status, body) = server.curl("/books/1", &chunked);
     assert!(status == 413, "{status} {body}");
 }
@@ -129,9 +169,15 @@ fn a_key_is_asked_for_where_the_manifest_says_so() {
     let created = server.json(&["key", "create", "tester"]);
     let key = created["key"].as_str().unwrap();
     assert_eq!(server.curl("/private", &[]).0, 401);
-    assert_eq!(server.curl("/private", &["-H", "x-api-key: wk_wrong"]).0, 403);
+    assert_eq!(
+        server.curl("/private", &["-H", "x-api-key: wk_wrong"]).0,
+        403
+    );
     let bearer = format!("authorization: Bearer {key}");
-    assert_eq!(server.curl("/private", &["-H", &bearer]), (200, "welcome".into()));
+    assert_eq!(
+        server.curl("/private", &["-H", &bearer]),
+        (200, "welcome".into())
+    );
     let header = format!("x-api-key: {key}");
     assert_eq!(server.curl("/private", &["-H", &header]).0, 200);
 }

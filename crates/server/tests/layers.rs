@@ -13,7 +13,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("toolchain", &["core"]),
     (
         "server",
-        &["core", "store", "objects", "databases", "workers", "sources", "toolchain"],
+        &[
+            "core",
+            "store",
+            "objects",
+            "databases",
+            "workers",
+            "sources",
+            "toolchain",
+        ],
     ),
 ];
 
@@ -37,8 +45,9 @@ fn ours(name: &str) -> BTreeSet<String> {
 #[test]
 fn every_crate_stands_in_the_picture() {
     let folders = fs::read_dir(crates_folder()).unwrap();
-    let found: BTreeSet<String> =
-        folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let found: BTreeSet<String> = folders
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     let known: BTreeSet<String> = ARROWS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(found, known);
 }
@@ -47,7 +56,10 @@ fn every_crate_stands_in_the_picture() {
 fn nothing_flows_back_up() {
     for (name, allowed) in ARROWS {
         for other in ours(name) {
-            assert!(allowed.contains(&other.as_str()), "{name} must not depend on {other}");
+            assert!(
+                allowed.contains(&other.as_str()),
+                "{name} must not depend on {other}"
+            );
         }
     }
 }
@@ -56,9 +68,19 @@ fn nothing_flows_back_up() {
 fn core_knows_no_runtime_and_no_disk() {
     let text = fs::read_to_string(crates_folder().join("core/Cargo.toml")).unwrap();
     let dependencies = text.split("[dev-dependencies]").next().unwrap();
-    for banned in ["tokio", "hyper", "rusqlite", "rustix", "notify", "rand", "getrandom"] {
+    for banned in [
+        "tokio",
+        "hyper",
+        "rusqlite",
+        "rustix",
+        "notify",
+        "rand",
+        "getrandom",
+    ] {
         assert!(
-            !dependencies.lines().any(|line| line.starts_with(&format!("{banned}."))),
+            !dependencies
+                .lines()
+                .any(|line| line.starts_with(&format!("{banned}."))),
             "core must not depend on {banned}"
         );
     }

@@ -142,13 +142,19 @@ impl Builder {
         &self,
         project: &Project,
     ) -> Vec<Result<PackageReport, PackageError>> {
-        let mut reports = Vec::new();
-        for (major, install) in &self.nodes {
-            let functions = project.functions.values().filter(|f| f.node == *major);
-            let code: Vec<PathBuf> = functions.map(|function| function.code.clone()).collect();
-            for folder in find_package_folders(&self.options.project, &code) {
-                reports.push(install_packages(&folder, &install.npm, &Scripts::None).await);
+        // A folder that functions of several Node versions share is installed once, for the
+        // newest of them.
+        let mut folders: BTreeMap<PathBuf, NodeMajor> = BTreeMap::new();
+        for function in project.functions.values() {
+            for folder in find_package_folders(&self.options.project, [&function.code]) {
+                let major = folders.entry(folder).or_insert(function.node);
+                *major = function.node.max(*major);
             }
+        }
+        let mut reports = Vec::new();
+        for (folder, major) in folders {
+            let npm = &self.nodes[&major].npm;
+            reports.push(install_packages(&folder, npm, &Scripts::None).await);
         }
         reports
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wakeful_core::{
     delivery::{Failure, FailureKind},
     manifest::Problem,
-    name::{EnvironmentName, FunctionName},
+    name::{EnvironmentName, FunctionName, HandlerName},
     project::{Project, Style},
 };
 use wakeful_toolchain::{PackageError, PackageReport};
@@ -263,7 +263,11 @@ impl Deployer {
         let function = &version.function.name;
         let info = version.pool.load().await.map_err(reserve_failure)?;
         if !info.missing.is_empty() {
-            let missing: Vec<&str> = info.missing.iter().map(|name| name.as_str()).collect();
+            let word = |name: &Option<HandlerName>| match name {
+                Some(name) => name.to_string(),
+                None => "default".to_owned(),
+            };
+            let missing: Vec<String> = info.missing.iter().map(word).collect();
             return Err(Failure::ours(
                 FailureKind::Load,
                 format!(

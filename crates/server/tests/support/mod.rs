@@ -21,7 +21,10 @@ pub const WAKEFUL: &str = env!("CARGO_BIN_EXE_wakeful");
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// A project in a temporary folder.
@@ -32,7 +35,9 @@ pub struct Project {
 impl Project {
     /// With these files, by path.
     pub fn of(files: &[(&str, &str)]) -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        let project = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         fs::create_dir(project.path()).unwrap();
         for (path, text) in files {
             project.write(path, text);
@@ -42,7 +47,9 @@ impl Project {
 
     /// A copy of an example, without what running it there has left behind.
     pub fn example(name: &str) -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        let project = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         copy(&root().join("examples").join(name), &project.path());
         project
     }
@@ -88,7 +95,14 @@ impl Project {
         let child = Command::new(WAKEFUL)
             .arg(command)
             .arg(self.path())
-            .args(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--aws", "127.0.0.1:0"])
+            .args([
+                "--http",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--aws",
+                "127.0.0.1:0",
+            ])
             .arg("--addr-file")
             .arg(&addresses)
             .args(arguments)
@@ -97,7 +111,11 @@ impl Project {
             .stderr(output)
             .spawn()
             .unwrap();
-        Server { project: self, child, addresses: Value::Null }
+        Server {
+            project: self,
+            child,
+            addresses: Value::Null,
+        }
     }
 
     /// All that servers of this project have printed.
@@ -111,7 +129,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
-        if ["node_modules", ".wakeful", "data"].iter().any(|left| name == *left) {
+        if ["node_modules", ".wakeful", "data"]
+            .iter()
+            .any(|left| name == *left)
+        {
             continue;
         }
         match entry.file_type().unwrap().is_dir() {
@@ -138,8 +159,16 @@ impl Server<'_> {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended ({ended:?}): {}", self.project.output());
-            assert!(began.elapsed() < START, "it is not ready: {}", self.project.output());
+            assert!(
+                ended.is_none(),
+                "it ended ({ended:?}): {}",
+                self.project.output()
+            );
+            assert!(
+                began.elapsed() < START,
+                "it is not ready: {}",
+                self.project.output()
+            );
             pause();
         }
     }
@@ -172,13 +201,21 @@ impl Server<'_> {
         arguments.push("--json");
         let output = self.cli(&arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"))
     }
 
     /// Runs curl against the functions' listener: the status and the body.
     pub fn curl(&self, path: &str, arguments: &[&str]) -> (u16, String) {
         let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--max-time", "60", "--write-out", "\n%{http_code}"])
+            .args([
+                "--silent",
+                "--show-error",
+                "--max-time",
+                "60",
+                "--write-out",
+                "\n%{http_code}",
+            ])
             .args(arguments)
             .arg(format!("http://{}{path}", self.address("http")))
             .output()
@@ -191,8 +228,20 @@ impl Server<'_> {
 
     /// The runs of a function in a state, newest first.
     pub fn runs(&self, function: &str, state: &str) -> Vec<Value> {
-        let listed = self.json(&["runs", "--function", function, "--state", state, "--limit", "1000"]);
-        let runs = if listed.is_array() { listed } else { listed["runs"].clone() };
+        let listed = self.json(&[
+            "runs",
+            "--function",
+            function,
+            "--state",
+            state,
+            "--limit",
+            "1000",
+        ]);
+        let runs = if listed.is_array() {
+            listed
+        } else {
+            listed["runs"].clone()
+        };
         runs.as_array().cloned().unwrap_or_default()
     }
 
@@ -203,7 +252,11 @@ impl Server<'_> {
             if let Some(value) = holds() {
                 return value;
             }
-            assert!(began.elapsed() < PATIENCE, "not in time: {what}\n{}", self.project.output());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not in time: {what}\n{}",
+                self.project.output()
+            );
             pause();
         }
     }
@@ -216,14 +269,21 @@ impl Server<'_> {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(began.elapsed() < PATIENCE, "it does not end: {}", self.project.output());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it does not end: {}",
+                self.project.output()
+            );
             pause();
         }
     }
 
     /// Sends a signal to the server.
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -260,7 +320,10 @@ pub fn is_alive(pid: u32) -> bool {
 }
 
 /// A short breath between two looks at a condition.
-#[allow(clippy::disallowed_methods, reason = "between two looks at a condition")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "between two looks at a condition"
+)]
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
