@@ -8,6 +8,7 @@ const { pathToFileURL } = require('node:url');
 const limits = require('./limits');
 
 const FRAME = /^\s+at /;
+const INSIDE = /node:(?:internal\/|async_hooks|diagnostics_channel)|data:text\/javascript/;
 
 /** Shows the paths of one function: `root` as `shownRoot`, also when it is a link. */
 class Paths {
@@ -59,15 +60,16 @@ function isError(value) {
   return value instanceof Error || util.types.isNativeError(value);
 }
 
-function isForeign(line) {
+/** Whether a line of a stack says something to the user: no frame of ours or of Node's inside. */
+function isTelling(line) {
   if (!FRAME.test(line)) return true;
-  return !line.includes(__dirname) && !line.includes('node:internal/modules/') && !line.includes('node:async_hooks');
+  return !line.includes(__dirname) && !INSIDE.test(line);
 }
 
 function stackOf(error) {
   const stack = read(error, 'stack');
   if (typeof stack !== 'string') return '';
-  const own = stack.split('\n').filter(isForeign).join('\n');
+  const own = stack.split('\n').filter(isTelling).join('\n');
   const cause = read(error, 'cause');
   return isError(cause) ? `${own}\nCaused by: ${stackOf(cause)}` : own;
 }

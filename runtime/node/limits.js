@@ -39,6 +39,8 @@ module.exports = {
   QUIET_CHECKS: 3,
   /** Milliseconds that a process about to exit spends on handing over its last frames. */
   LAST_WORDS: 1000,
+  /** Frames of a stack while code loads: the loader's own take most of the usual ten. */
+  LOAD_STACK: 50,
   /** Files looked at to find the place of a syntax error in an ES module. */
   SYNTAX_CHECKS: 20,
   /** Milliseconds after loading until the compile cache is written to disk. */

@@ -75,7 +75,7 @@ function placeOfImport(error, paths) {
   const lines = fs.readFileSync(file, 'utf8').split('\n');
   const wanted = path.isAbsolute(match[1]) ? path.basename(match[1]) : match[1];
   const at = lines.findIndex((line) => /\b(?:import|from|export)\b/.test(line) && line.includes(wanted));
-  return at < 0 ? { file, line: null, column: null } : { file, line: at + 1, column: lines[at].indexOf(wanted) + 1 };
+  return at < 0 ? { file, line: null, column: null } : { file, line: at + 1, column: lines[at].lastIndexOf(wanted) + 1 };
 }
 
 /** Node does not say where an ES module fails to parse, so the files are checked one by one. */
@@ -139,7 +139,7 @@ function missingModule(error, place, paths) {
   const parts = name.split('/');
   const wanted = name.startsWith('@') ? parts.slice(0, 2).join('/') : parts[0];
   return (
-    `the package \`${wanted}\`${where} is not installed: run \`npm install ${wanted}\` in ${paths.show(paths.root)}, ` +
+    `the package \`${wanted}\`${where}${where === '' ? '' : ','} is not installed: run \`npm install ${wanted}\` in ${paths.show(paths.root)}, ` +
     'or add it to the dependencies in package.json'
   );
 }

@@ -18,7 +18,10 @@ async function load(worker, settings) {
   worker.watcher.wake();
   enterFunction(settings);
   const file = resolveEntry(path.resolve(settings.root, settings.entry));
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = limits.LOAD_STACK;
   const found = exportsOf(await loadModule(file));
+  if (Error.stackTraceLimit === limits.LOAD_STACK) Error.stackTraceLimit = limit;
   const wanted = settings.handlers ?? [null];
   const style = settings.style ?? detectStyle(found, wanted);
   if (style !== 'lambda') for (const name of Object.keys(lambdaEnv(settings))) restore(settings, name);
@@ -162,7 +165,9 @@ function exportsOf(loaded) {
   const fallback = isNamespace ? value.default : value;
   const get = (name) => {
     if (Object(value) === value && Object.hasOwn(value, name)) return value[name];
-    return Object(fallback) === fallback ? fallback[name] : undefined;
+    // Methods of an instance count, what every object has does not.
+    const inherited = Object(fallback) === fallback ? fallback[name] : undefined;
+    return inherited === Object.prototype[name] || inherited === Function.prototype[name] ? undefined : inherited;
   };
   const names = new Set();
   for (const source of [value, fallback]) {
