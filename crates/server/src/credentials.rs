@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use wakeful_core::{name::BucketName, project::Level};
+use wakeful_core::{manifest::Resource, name::BucketName, project::Level};
 use wakeful_objects::{Credential, Credentials, Grant};
 
 use crate::{
-    host::{Grants, Resource},
+    host::Grants,
     live::LiveCell,
     vault::{Principal, Vault},
 };

@@ -65,6 +65,3 @@ pub fn router(control: Control, operations: Arc<dyn Operations>, options: AdminO
         .layer(middleware::from_fn_with_state(admin.clone(), guard::host))
         .with_state(admin)
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use wakeful_core::{
     delivery::{Failure, FailureKind},
+    manifest::Resource,
     name::BucketName,
     project::Level,
 };
@@ -14,7 +15,7 @@ use wakeful_objects::{
 };
 use wakeful_workers::{Body, HostCall, HostError, HostErrorCode, HostReply};
 
-use super::{HostCalls, Resource, error_of, params, reply, reply_with};
+use super::{HostCalls, error_of, params, reply, reply_with};
 
 #[derive(Deserialize)]
 struct KeyParams {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use wakeful_core::{name::DatabaseName, project::Level};
+use wakeful_core::{manifest::Resource, name::DatabaseName, project::Level};
 use wakeful_databases::{ErrorCode, Owner, Query, QueryError, TxId};
 use wakeful_workers::{Body, HostCall, HostError, HostErrorCode, HostReply};
 
-use super::{HostCalls, Resource, error_of, invalid, owner, params, reply};
+use super::{HostCalls, error_of, invalid, owner, params, reply};
 
 #[derive(Deserialize)]
 struct QueryParams {

@@ -1,55 +1,14 @@
 //! What a function may touch.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
-use wakeful_core::{
-    name::{BucketName, DatabaseName, FunctionName},
-    project::Level,
-};
+use wakeful_core::{manifest::Resource, name::FunctionName, project::Level};
 
-use crate::{live::LiveCell, options::Mode};
+use crate::{live::LiveCell, options::Mode, undeclared::Undeclared};
 
-/// Something of ours that a function touches.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Resource {
-    /// A bucket.
-    Bucket(BucketName),
-    /// A database.
-    Database(DatabaseName),
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bucket(name) => write!(f, "bucket.{name}"),
-            Self::Database(name) => write!(f, "database.{name}"),
-        }
-    }
-}
-
-/// Access that worked although the manifest does not declare it; said once each.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Undeclared {
-    /// Who.
-    pub function: FunctionName,
-    /// What.
-    pub resource: Resource,
-    /// How much.
-    pub level: Level,
-}
-
-impl fmt::Display for Undeclared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let level = level_word(self.level);
-        write!(
-            f,
-            "{} uses {} without saying so: add `access = {{ {} = \"{level}\" }}` to \
-             [function.{}], or run `wakeful check --fix`; `serve` refuses it",
-            self.function, self.resource, self.resource, self.function
-        )
-    }
-}
+/// Kinds of undeclared access that are told apart; more come only from code that makes up names.
+const MOST_SEEN: usize = 1000;
 
 /// The word of the manifest for a level.
 pub const fn level_word(level: Level) -> &'static str {
@@ -67,7 +26,7 @@ pub type OnUndeclared = Arc<dyn Fn(Undeclared) + Send + Sync>;
 pub struct Grants {
     live: LiveCell,
     mode: Mode,
-    seen: Arc<Mutex<HashSet<Undeclared>>>,
+    seen: Arc<Mutex<Vec<Undeclared>>>,
     on_undeclared: OnUndeclared,
 }
 
@@ -112,25 +71,52 @@ impl Grants {
             level: wanted,
         };
         if self.mode == Mode::Serve {
-            return Err(undeclared.refusal());
+            return Err(refusal(&undeclared));
         }
-        if self.seen.lock().insert(undeclared.clone()) {
+        let mut seen = self.seen.lock();
+        if !seen.contains(&undeclared) && seen.len() < MOST_SEEN {
+            seen.push(undeclared.clone());
+            drop(seen);
             (self.on_undeclared)(undeclared);
         }
         Ok(wanted)
     }
 }
 
-impl Undeclared {
-    fn refusal(&self) -> String {
-        format!(
-            "function `{}` may not {} {}: add `access = {{ {} = \"{}\" }}` to [function.{}]",
-            self.function,
-            level_word(self.level),
-            self.resource,
-            self.resource,
-            level_word(self.level),
-            self.function
-        )
+/// The name by which the manifest's `access` knows a resource.
+fn key(resource: &Resource) -> String {
+    match resource {
+        Resource::Bucket(name) => format!("bucket.{name}"),
+        Resource::Database(name) => format!("database.{name}"),
     }
+}
+
+/// What to write into the manifest for it.
+fn line(access: &Undeclared) -> String {
+    format!(
+        "add `access = {{ {} = \"{}\" }}` to [function.{}]",
+        key(&access.resource),
+        level_word(access.level),
+        access.function
+    )
+}
+
+/// What `dev` says about access that it let pass.
+pub fn advice(access: &Undeclared) -> String {
+    format!(
+        "{} uses {} without saying so: {}, or run `wakeful check --fix`; `serve` refuses it",
+        access.function,
+        key(&access.resource),
+        line(access)
+    )
+}
+
+fn refusal(access: &Undeclared) -> String {
+    format!(
+        "function `{}` may not {} {}: {}",
+        access.function,
+        level_word(access.level),
+        key(&access.resource),
+        line(access)
+    )
 }

@@ -21,7 +21,7 @@ use wakeful_databases::{Databases, Owner};
 use wakeful_objects::Buckets;
 use wakeful_workers::{Body, Host, HostCall, HostError, HostErrorCode, HostFuture, HostReply};
 
-pub use grants::{Grants, Resource, Undeclared};
+pub use grants::{Grants, advice};
 
 /// Answers the calls of user code. Cheap to clone.
 #[derive(Clone)]

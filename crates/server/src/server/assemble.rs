@@ -26,6 +26,7 @@ use crate::{
     recorder::Recorder,
     sources::{self, Sources, data_files},
     terminal::Terminal,
+    undeclared::{Undeclared, UndeclaredNotes},
     vault::Vault,
 };
 
@@ -83,12 +84,15 @@ impl Server {
             Arc::new(dispatcher.clone()),
         )?;
         let databases = Databases::new(wakeful_databases::Options::default());
+        let notes = UndeclaredNotes::begin(&ground.data)?;
         let shown = terminal.clone();
-        let grants = Grants::new(
-            live.clone(),
-            options.mode,
-            Arc::new(move |undeclared| shown.undeclared(&undeclared)),
-        );
+        let on_undeclared = move |undeclared: Undeclared| {
+            shown.undeclared(&undeclared);
+            if let Err(error) = notes.note(undeclared) {
+                tracing::warn!(%error, "undeclared access could not be noted for `check --fix`");
+            }
+        };
+        let grants = Grants::new(live.clone(), options.mode, Arc::new(on_undeclared));
         let host = HostCalls::new(
             buckets.clone(),
             databases.clone(),

@@ -21,8 +21,9 @@ use wakeful_core::{
 use wakeful_databases::{Observer, Report as CaptureReport};
 
 use crate::{
+    cli::render_problems,
     deploy::{ManifestError, Report},
-    host::Undeclared,
+    undeclared::Undeclared,
 };
 use paint::Paint;
 pub use start::Started;
@@ -68,7 +69,7 @@ impl Terminal {
 
     /// The mistakes of a manifest, with their places.
     pub fn problems(&self, problems: &Problems) {
-        self.say(&problems.to_string());
+        self.say(&render_problems(problems, self.paint.colours()));
     }
 
     /// Warnings about the manifest.
@@ -85,7 +86,7 @@ impl Terminal {
 
     /// Undeclared access that `dev` let pass.
     pub fn undeclared(&self, undeclared: &Undeclared) {
-        self.warn(&undeclared.to_string());
+        self.warn(&crate::host::advice(undeclared));
     }
 
     /// What a deployment has to say.

@@ -17,6 +17,10 @@ impl Paint {
         }
     }
 
+    pub(super) fn colours(self) -> bool {
+        self.colours
+    }
+
     fn wrap(self, code: &str, text: &str) -> String {
         match self.colours {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -53,6 +57,7 @@ impl Paint {
 pub(super) fn duration(duration: Duration) -> String {
     let micros = duration.as_micros() as f64;
     match duration {
+        Duration::ZERO => "< 1 ms".to_owned(),
         d if d < Duration::from_millis(1) => format!("{micros:.0} µs"),
         d if d < Duration::from_millis(10) => format!("{:.1} ms", micros / 1e3),
         d if d < Duration::from_secs(1) => format!("{:.0} ms", micros / 1e3),
@@ -71,6 +76,7 @@ mod tests {
         let check = |micros, expected: &str| {
             assert_eq!(duration(Duration::from_micros(micros)), expected);
         };
+        check(0, "< 1 ms");
         check(340, "340 µs");
         check(4_200, "4.2 ms");
         check(42_000, "42 ms");
