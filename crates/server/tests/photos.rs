@@ -8,9 +8,16 @@ use support::{Project, Server, root};
 
 fn thumbnails(server: &Server<'_>) -> Vec<String> {
     let listed = server.json(&["bucket", "ls", "thumbnails"]);
-    let objects = if listed.is_array() { listed } else { listed["objects"].clone() };
+    let objects = if listed.is_array() {
+        listed
+    } else {
+        listed["objects"].clone()
+    };
     let objects = objects.as_array().cloned().unwrap_or_default();
-    objects.iter().map(|object| object["key"].as_str().unwrap().to_owned()).collect()
+    objects
+        .iter()
+        .map(|object| object["key"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn catalog(server: &Server<'_>) -> Option<serde_json::Value> {
@@ -19,13 +26,27 @@ fn catalog(server: &Server<'_>) -> Option<serde_json::Value> {
 }
 
 fn names(catalog: &serde_json::Value) -> Vec<&str> {
-    let photos = if catalog.is_array() { catalog } else { &catalog["photos"] };
-    photos.as_array().unwrap().iter().map(|photo| photo["name"].as_str().unwrap()).collect()
+    let photos = if catalog.is_array() {
+        catalog
+    } else {
+        &catalog["photos"]
+    };
+    photos
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|photo| photo["name"].as_str().unwrap())
+        .collect()
 }
 
 fn sqlite(project: &Project, sql: &str) -> String {
     let file = project.path().join("data/shop.db");
-    let output = Command::new("sqlite3").arg("-cmd").arg(".timeout 20000").arg(file).arg(sql).output();
+    let output = Command::new("sqlite3")
+        .arg("-cmd")
+        .arg(".timeout 20000")
+        .arg(file)
+        .arg(sql)
+        .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -64,27 +85,48 @@ fn a_photo_a_request_a_row_and_a_clock_each_run_a_function() {
     assert_eq!(status, 200);
     let encoded: Vec<String> = keys.iter().map(|key| percent_encoded(key)).collect();
     for (key, path) in keys.iter().zip(&encoded) {
-        assert!(list.contains(&serde_json::to_string(key).unwrap()), "{key} is not in {list}");
+        assert!(
+            list.contains(&serde_json::to_string(key).unwrap()),
+            "{key} is not in {list}"
+        );
         let out = project.path().with_file_name("image");
         let (status, _) = server.curl(&format!("/photos/{path}"), &["-o", out.to_str().unwrap()]);
         assert_eq!(status, 200);
-        assert!(fs::read(&out).unwrap() == fs::read(images.join(key)).unwrap(), "{key} differs");
+        assert!(
+            fs::read(&out).unwrap() == fs::read(images.join(key)).unwrap(),
+            "{key} differs"
+        );
     }
     assert_eq!(server.curl("/photos/none.jpg", &[]).0, 404);
     let upload = images.join(&keys[0]);
     let uploaded = server.curl("/photos/uploaded.jpg", &["-T", upload.to_str().unwrap()]);
     assert_eq!(uploaded.0, 201, "{uploaded:?}");
     server.until("the upload has a thumbnail", || {
-        thumbnails(&server).contains(&"uploaded.jpg".to_owned()).then_some(())
+        thumbnails(&server)
+            .contains(&"uploaded.jpg".to_owned())
+            .then_some(())
     });
 
     // The same photo again leaves one row; a row from another program wakes the catalog.
-    let again = ["bucket", "put", "photos", upload.to_str().unwrap(), "--key", "uploaded.jpg"];
+    let again = [
+        "bucket",
+        "put",
+        "photos",
+        upload.to_str().unwrap(),
+        "--key",
+        "uploaded.jpg",
+    ];
     assert!(server.cli(&again).status.success());
     server.until("the repetition has run", || {
         (server.runs("thumbnail", "succeeded").len() >= keys.len() + 2).then_some(())
     });
-    assert_eq!(sqlite(&project, "select count(*) from photos where name = 'uploaded.jpg'"), "1");
+    assert_eq!(
+        sqlite(
+            &project,
+            "select count(*) from photos where name = 'uploaded.jpg'"
+        ),
+        "1"
+    );
     sqlite(&project, "delete from photos where name = 'uploaded.jpg'");
     server.until("the deleted row is out of the catalog", || {
         let found = catalog(&server)?;

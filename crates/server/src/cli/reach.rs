@@ -96,16 +96,15 @@ fn reach(data: Option<&Path>, around: Surroundings) -> Result<Reached, CliError>
 
 /// The URL of what stands in WAKEFUL_ADMIN: a URL, or an address alone.
 fn base_of(admin: &str) -> Result<String, CliError> {
-    let admin = admin.trim_end_matches('/');
-    if let Some((scheme, rest)) = admin.split_once("://") {
-        if scheme == "http" && !rest.is_empty() {
-            return Ok(admin.to_owned());
-        }
+    let (scheme, rest) = admin.split_once("://").unwrap_or(("http", admin));
+    let rest = rest.trim_end_matches('/');
+    let address = rest.split('/').next().unwrap_or_default();
+    if scheme != "http" || address.parse::<http::uri::Authority>().is_err() {
         return Err(CliError::input(format!(
             "{ADMIN_VARIABLE} is `{admin}`: expected http://ADDRESS:PORT"
         )));
     }
-    Ok(format!("http://{admin}"))
+    Ok(format!("http://{rest}"))
 }
 
 /// An address to connect to, for one that was listened on.
@@ -172,6 +171,8 @@ mod tests {
             ("http://127.0.0.1:8081/", Some("http://127.0.0.1:8081")),
             ("https://example.com", None),
             ("http://", None),
+            ("http://a b", None),
+            ("", None),
         ] {
             assert_eq!(base_of(text).ok().as_deref(), expected, "{text}");
         }

@@ -1,8 +1,11 @@
 //! What a worker is sent of a request.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +19,10 @@ use super::Refusal;
 
 /// Bodies up to this size, in bytes, are sent to the worker with the request in one piece.
 const WHOLE: u64 = 64 * 1024;
+/// Bytes of an unwanted body that are read so that its sender hears the answer.
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+/// How long such a body is read.
+const LINGER: Duration = Duration::from_secs(5);
 /// The longest path and query, in bytes.
 const MAX_TARGET: usize = 65_535;
 
@@ -103,7 +110,10 @@ async fn body_for_worker(
     let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     match length {
-        Some(length) if length > max_body => Err(Refusal::TooLarge(max_body)),
+        Some(length) if length > max_body => {
+            linger(headers, body);
+            Err(Refusal::TooLarge(max_body))
+        }
         Some(length) if length <= WHOLE => {
             let whole = body.collect().await.map_err(|_| Refusal::BrokenBody)?;
             Ok(Body::Full(whole.to_bytes()))
@@ -114,6 +124,29 @@ async fn body_for_worker(
             Ok(stream)
         }
     }
+}
+
+/// Reads on for a while what a client sends of a body that nobody wants: a client that is still
+/// sending when the connection closes loses the answer (RFC 9112 §9.6). One that waits for
+/// `100 Continue` has not begun.
+pub(super) fn linger(headers: &HeaderMap, body: Incoming) {
+    if !body.is_end_stream() && !headers.contains_key(http::header::EXPECT) {
+        tokio::spawn(drain(body));
+    }
+}
+
+async fn drain(mut body: Incoming) {
+    let read = async {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, read).await;
 }
 
 /// Passes a body on, piece by piece, at the pace of the worker. Ends by itself when either side
@@ -135,7 +168,8 @@ async fn feed(mut body: Incoming, mut sender: BodySender, max_body: u64, upload:
         if seen > max_body {
             upload.0.store(true, Ordering::Relaxed);
             let why = format!("the request's body is larger than {max_body} bytes");
-            return sender.fail(broken(why));
+            sender.fail(broken(why));
+            return drain(body).await;
         }
         if sender.send(piece).await.is_err() {
             return;

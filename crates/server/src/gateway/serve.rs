@@ -18,7 +18,7 @@ use wakeful_workers::{Body, Invocation, Reserve, ReserveError, Slot, What, Worke
 
 use super::{
     Detail, Endpoint, Refusal, ResponseBody, Routed,
-    request::{Upload, decoded, to_worker},
+    request::{Upload, decoded, linger, to_worker},
     respond::{HttpEnded, OnEnd, head},
 };
 use crate::{live::LiveCell, recorder::Recorder, vault::Vault};
@@ -70,12 +70,17 @@ impl Gateway {
         let (endpoint, params) = match live.router.find(&parts.method, parts.uri.path()) {
             Routed::Found(endpoint, params) => (Arc::clone(endpoint), decoded(&params)),
             Routed::OtherMethods(methods) => {
+                linger(&parts.headers, body);
                 return self.other_methods(&parts.method, &methods);
             }
-            Routed::NotFound => return Refusal::NotFound.response(None, self.shared.detail),
+            Routed::NotFound => {
+                linger(&parts.headers, body);
+                return Refusal::NotFound.response(None, self.shared.detail);
+            }
         };
         drop(live);
         if let Err(refusal) = self.authorized(&endpoint, &parts.headers) {
+            linger(&parts.headers, body);
             return refusal.response(None, self.shared.detail);
         }
         let run = Exchange::begin(&self.shared, endpoint, &parts);
@@ -162,7 +167,10 @@ impl<'a> Exchange<'a> {
     ) -> Result<Response<ResponseBody>, (Refusal, Self)> {
         let slot = match self.place().await {
             Ok(slot) => slot,
-            Err(refusal) => return Err((refusal, self)),
+            Err(refusal) => {
+                linger(&parts.headers, body);
+                return Err((refusal, self));
+            }
         };
         self.worker = Some(slot.info());
         let max_body = self.endpoint.version.function.max_body;
