@@ -109,16 +109,30 @@ Examples:
   wakeful logs --grep timeout")]
     Logs(LogsArgs),
     /// Dead letters: list, show, redrive, discard
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+A dead letter is a delivery whose attempts or age ran out. It is kept until someone acts."
+    )]
     Dead(DeadCommand),
     /// Buckets: list, put, get and remove objects
     #[command(subcommand)]
     Bucket(BucketCommand),
     /// Secrets: set, list and remove them
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Secrets are encrypted at rest and given only to functions that declare them.
+Without a running server the vault in the data folder is changed directly."
+    )]
     Secret(SecretCommand),
     /// Keys for callers and for administrators
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Function keys open HTTP triggers with `auth = \"key\"`; admin keys open the admin API.
+Without a running server the vault in the data folder is changed directly."
+    )]
     Key(KeyCommand),
 }
 
@@ -271,7 +285,7 @@ pub struct LogsArgs {
     pub ask: AskArgs,
 }
 
-/// Dead letters: deliveries whose attempts or age ran out. They are kept until someone acts.
+/// `dead`.
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
     /// List dead letters, newest first
@@ -323,7 +337,7 @@ pub struct SelectArgs {
     pub ask: AskArgs,
 }
 
-/// Buckets and their objects.
+/// `bucket`.
 #[derive(Debug, Subcommand)]
 pub enum BucketCommand {
     /// List the buckets, or the objects of one
@@ -394,8 +408,7 @@ Examples:
     },
 }
 
-/// Secrets are encrypted at rest and given only to functions that declare them.
-/// Without a running server the vault in the data folder is changed directly.
+/// `secret`.
 #[derive(Debug, Subcommand)]
 pub enum SecretCommand {
     /// Set a secret; its value is read from standard input or asked for
@@ -423,8 +436,7 @@ Examples:
     },
 }
 
-/// Function keys open HTTP triggers with `auth = "key"`; admin keys open the admin API.
-/// Without a running server the vault in the data folder is changed directly.
+/// `key`.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a key and print it, this once
@@ -432,7 +444,8 @@ pub enum KeyCommand {
 Examples:
   wakeful key create partner
   wakeful key create laptop --admin
-  curl -H \"Authorization: Bearer $(wakeful key create partner)\" http://127.0.0.1:8080/books")]
+  KEY=$(wakeful key create partner)
+  curl -H \"Authorization: Bearer $KEY\" http://127.0.0.1:8080/books")]
     Create {
         /// Its name
         name: KeyName,

@@ -118,6 +118,67 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A valid JSON text, laid out over lines. Order and numbers stay as they are written, which a
+/// parser would not promise.
+pub(super) fn pretty_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut depth = 0;
+    let mut rest = text.trim_start();
+    while let Some(c) = rest.chars().next() {
+        let (token, after) = rest.split_at(token_length(rest, c));
+        rest = after.trim_start();
+        match c {
+            '{' | '[' if rest.starts_with(['}', ']']) => {
+                out.push(c);
+                out.push_str(&rest[..1]);
+                rest = rest[1..].trim_start();
+            }
+            '{' | '[' => {
+                depth += 1;
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            '}' | ']' => {
+                depth = usize::saturating_sub(depth, 1);
+                new_line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            _ => out.push_str(token),
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Bytes of the token at the beginning of `text`, which begins with `first`.
+fn token_length(text: &str, first: char) -> usize {
+    match first {
+        '"' => {
+            let mut escaped = false;
+            let end = text.char_indices().skip(1).find(|(_, c)| {
+                let ends = *c == '"' && !escaped;
+                escaped = *c == '\\' && !escaped;
+                ends
+            });
+            end.map_or(text.len(), |(at, _)| at + 1)
+        }
+        '{' | '}' | '[' | ']' | ',' | ':' => 1,
+        _ => {
+            let end = |c: char| c.is_whitespace() || "{}[],:\"".contains(c);
+            text.find(end).unwrap_or(text.len()).max(first.len_utf8())
+        }
+    }
+}
+
 /// `1 run`, `2 runs`.
 pub(super) fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -198,6 +259,20 @@ mod tests {
         ] {
             assert_eq!(bytes(count), expected);
         }
+    }
+
+    #[test]
+    fn json_is_laid_out_as_it_is_written() {
+        let text = r#" {"b":1.50,"a":[1,{},[ ],"x,\"{:\\"],"c":{"d":null}} "#;
+        let expected = "{\n  \"b\": 1.50,\n  \"a\": [\n    1,\n    {},\n    [],\n    \
+            \"x,\\\"{:\\\\\"\n  ],\n  \"c\": {\n    \"d\": null\n  }\n}";
+        assert_eq!(pretty_json(text), expected);
+        for scalar in ["12345678901234567890123", "\"ü\"", "true", "[]", ""] {
+            assert_eq!(pretty_json(scalar), scalar);
+        }
+        let value = serde_json::json!({ "a": [1, { "b": "\u{7}\\\"," }], "c": [[2]] });
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        assert_eq!(pretty_json(&value.to_string()), pretty);
     }
 
     #[test]

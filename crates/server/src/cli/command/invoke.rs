@@ -47,13 +47,7 @@ pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
         let hint = format!("wakeful show {}", reply.run);
         note(&paint(colours, Tone::Dim, &hint));
     } else if let Some(result) = &reply.result {
-        let value: serde_json::Value =
-            serde_json::from_str(result.get()).map_err(io::Error::from)?;
-        // Numbers stay as the function wrote them where nothing needs to be laid out.
-        match value {
-            serde_json::Value::Object(_) | serde_json::Value::Array(_) => out.json(&value)?,
-            _ => out.line(&words::harmless(result.get()))?,
-        }
+        out.line(&words::harmless(&words::pretty_json(result.get())))?;
     }
     match reply.failure {
         None => Ok(()),

@@ -127,11 +127,7 @@ pub(super) fn details(
     facts(out, details, now)?;
     if let Some(event) = &details.event {
         section(out, "event")?;
-        let value: Result<serde_json::Value, _> = serde_json::from_str(event.get());
-        let text = match value {
-            Ok(value) => format!("{value:#}"),
-            Err(_) => event.get().to_owned(),
-        };
+        let text = words::pretty_json(event.get());
         for line in text.lines() {
             out.put(&format!("  {}", harmless(line)))?;
         }
