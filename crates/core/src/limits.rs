@@ -149,6 +149,11 @@ pub const SMALL_OBJECT: usize = 256 * 1024;
 pub const OBJECT_CHUNK: usize = 256 * 1024;
 /// An upload whose sender is silent for this long is given up.
 pub const OBJECT_IDLE: Duration = Duration::from_secs(60);
+/// What is left of a refused upload is read and dropped up to this many bytes, so that its sender
+/// gets to read why; a larger rest is cut off.
+pub const OBJECT_DRAIN: u64 = 16 * MIB;
+/// The same, in time.
+pub const OBJECT_DRAIN_TIME: Duration = Duration::from_secs(5);
 /// An HTML form upload, which cannot be streamed, bytes.
 pub const MAX_OBJECT_FORM: u64 = 16 * MIB;
 /// HTML form uploads at once: each is held in memory.

@@ -1,30 +1,79 @@
-//! A request body whose sender must not fall silent.
+//! A request body whose sender must not fall silent, and what is left of it when nobody reads on.
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
-use wakeful_core::limits::OBJECT_IDLE;
+use wakeful_core::limits::{OBJECT_DRAIN, OBJECT_DRAIN_TIME, OBJECT_IDLE};
 
 /// What the error of a silent sender says; s3s wraps errors so that only their text remains.
 pub(super) const SILENT: &str = "the sender fell silent";
 
-/// Ends in an error when nothing comes for `OBJECT_IDLE` although more is waited for.
+/// Ends in an error when nothing comes for `OBJECT_IDLE` although more is waited for. A body that
+/// is dropped before its end is handed on to its `Rest`.
 pub(super) struct IdleBody {
-    inner: Incoming,
+    inner: Option<Incoming>,
+    ended: bool,
     patience: Option<Pin<Box<Sleep>>>,
+    rest: Rest,
+}
+
+/// What is left of a body that was not read to its end.
+#[derive(Clone, Default)]
+pub(super) struct Rest(Arc<Mutex<Option<Incoming>>>);
+
+impl Rest {
+    /// Reads and drops what is left; `false` when it is too much, and the connection is lost for
+    /// further requests: the bytes would be taken for one.
+    pub(super) async fn drain(self) -> bool {
+        let Some(mut body) = self.0.lock().take() else {
+            return true;
+        };
+        let drain = async {
+            let mut dropped = 0;
+            while let Some(frame) =
+                std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+            {
+                let Ok(frame) = frame else { return false };
+                dropped += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if dropped > OBJECT_DRAIN {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(OBJECT_DRAIN_TIME, drain)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Whether something is left.
+    pub(super) fn is_left(&self) -> bool {
+        self.0.lock().is_some()
+    }
 }
 
 impl IdleBody {
-    pub(super) fn new(inner: Incoming) -> Self {
+    pub(super) fn new(inner: Incoming, rest: Rest) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
+            ended: false,
             patience: None,
+            rest,
         }
+    }
+}
+
+impl Drop for IdleBody {
+    fn drop(&mut self) {
+        let ended = self.ended || self.is_end_stream();
+        *self.rest.0.lock() = self.inner.take().filter(|_| !ended);
     }
 }
 
@@ -37,7 +86,11 @@ impl Body for IdleBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+            this.ended |= !matches!(frame, Some(Ok(_)));
             if let Some(patience) = &mut this.patience {
                 patience.as_mut().reset(Instant::now() + OBJECT_IDLE);
             }
@@ -53,10 +106,10 @@ impl Body for IdleBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }

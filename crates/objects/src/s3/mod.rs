@@ -22,7 +22,10 @@ mod serve;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, Request, Response,
+    header::{CONNECTION, CONTENT_TYPE, EXPECT},
+};
 use hyper::{body::Incoming, service::Service};
 use s3s::{
     HttpError, S3Error, S3ErrorCode,
@@ -76,12 +79,26 @@ impl S3 {
         request: Request<Incoming>,
     ) -> Result<Response<s3s::Body>, HttpError> {
         let form = is_form(&request);
-        let request = request.map(|body| s3s::Body::http_body_unsync(idle::IdleBody::new(body)));
+        let waits_for_go = request.headers().contains_key(EXPECT);
+        let rest = idle::Rest::default();
+        let request = request
+            .map(|body| s3s::Body::http_body_unsync(idle::IdleBody::new(body, rest.clone())));
         let mut response = if form {
             self.answer_form(request).await?
         } else {
             self.service.call(request).await?
         };
+        // A client that waits for `100 Continue` has not begun with its body, and may not at all.
+        let reusable = if waits_for_go {
+            !rest.is_left()
+        } else {
+            rest.drain().await
+        };
+        if !reusable {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let id = format!("{:016X}", self.buckets.draw());
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amz-request-id", id);

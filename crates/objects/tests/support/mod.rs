@@ -1,5 +1,7 @@
 //! A sink over a store, buckets over both, and what tests ask about them.
 
+#![expect(dead_code, reason = "each test binary uses its part of this")]
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -18,7 +20,7 @@ use wakeful_core::{
     id::IdSource,
     name::{BucketName, Scope},
     port::{
-        Clock, Epoch, ObjectChange, Receipt, Reply, Sink, Store, StoreError, Submission,
+        BlobId, Clock, Epoch, ObjectChange, Receipt, Reply, Sink, Store, StoreError, Submission,
         SubmitError, Transaction,
     },
     time::Timestamp,
@@ -38,6 +40,10 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
+    pub fn set(&self, ms: i64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+
     pub fn advance(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
@@ -141,14 +147,12 @@ impl SinkState {
             ObjectChange::Part(_, part) => vec![part.blob],
             ObjectChange::Delete { .. } | ObjectChange::Begin(_) | ObjectChange::Abort(_) => vec![],
         };
-        let files = blob_files(&self.blobs);
         for part in parts {
-            let name = format!("{:016x}", part.blob.0);
-            let file = files
-                .iter()
-                .find(|path| path.ends_with(&name))
-                .expect("the blob is there");
-            assert_eq!(file.metadata().unwrap().len(), part.size);
+            let id = part.blob.0;
+            let folder = (id ^ (id >> 21) ^ (id >> 8)) & 0xff;
+            let path = self.blobs.join(format!("{folder:02x}/{id:016x}"));
+            let size = path.metadata().expect("the blob is there").len();
+            assert_eq!(size, part.size, "{}", path.display());
         }
     }
 }
@@ -266,6 +270,17 @@ impl World {
 
     pub fn blob_count(&self) -> usize {
         blob_files(&self.blobs()).len()
+    }
+
+    /// How many blobs the index refers to.
+    pub async fn visible_blobs(&self) -> usize {
+        let ids = blob_files(&self.blobs())
+            .iter()
+            .map(|file| file.file_name().unwrap().to_str().unwrap().to_owned())
+            .map(|name| BlobId(i64::from_str_radix(&name, 16).unwrap()))
+            .collect::<Vec<_>>();
+        let orphans = self.store.unreferenced(ids.clone()).await.unwrap();
+        ids.len() - orphans.len()
     }
 
     pub async fn put(&self, key: &str, body: impl Into<Bytes>) -> Result<Written, ObjectError> {
