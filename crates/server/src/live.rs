@@ -3,7 +3,7 @@
 //! A `Live` never changes. A reload builds a new one and swaps it in, so that whoever works with
 //! one sees a consistent picture and the hot path takes no lock.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -229,9 +229,17 @@ pub fn in_words(trigger: &Trigger) -> String {
         }
         On::Schedule(on) => match &on.when {
             wakeful_core::project::When::Cron(cron) => format!("{cron} ({})", on.timezone),
-            wakeful_core::project::When::Every(wait) => format!("every {wait:?}"),
+            wakeful_core::project::When::Every(wait) => format!("every {}", units(*wait)),
         },
     }
+}
+
+/// A duration in the manifest's words: `90s`, `5m`, `1d`.
+fn units(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let whole = units.into_iter().find(|(_, unit)| millis >= *unit && millis % unit == 0);
+    whole.map_or_else(|| "0s".to_owned(), |(name, unit)| format!("{}{name}", millis / unit))
 }
 
 /// CloudEvents `source` of what happens within a scope: `/photos/dev/bucket/photos`.
@@ -245,6 +253,14 @@ pub const MAX_WAITING: usize = limits::MAX_WAITING_CALLS;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_read_as_the_manifest_writes_them() {
+        for (seconds, text) in [(60, "1m"), (90, "90s"), (86_400, "1d"), (7_200, "2h")] {
+            assert_eq!(units(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(units(Duration::from_millis(1_500)), "1500ms");
+    }
 
     #[test]
     fn an_invocation_keeps_its_handler_in_the_trigger() {
