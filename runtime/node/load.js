@@ -6,7 +6,7 @@ const Module = require('node:module');
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const limits = require('./limits');
-const { provideToImports } = require('./provide');
+const { betterImported, provideToImports } = require('./provide');
 const { lambda, lambdaEnv, defineStreaming } = require('./styles/lambda');
 const { native } = require('./styles/native');
 const { web } = require('./styles/web');
@@ -133,12 +133,12 @@ async function loadModule(file) {
   const isModule = extension === '.mjs' || extension === '.mts';
   const isCommon = extension === '.cjs' || extension === '.cts';
   const type = isModule || isCommon ? '' : packageType(file);
-  if (isModule || type === 'module') return importFile(file);
+  const mayBeModule = !isCommon && type !== 'commonjs';
+  if (isModule || type === 'module' || (mayBeModule && betterImported(file))) return importFile(file);
   provideToImports(file);
   try {
     return Module.createRequire(file)(file);
   } catch (error) {
-    const mayBeModule = !isCommon && type !== 'commonjs';
     if (mayBeModule && wantsImport(error)) return importFile(file);
     throw error;
   }

@@ -46,4 +46,12 @@ function mentionsImport(file) {
   return /\bimport\b[^;]*['"]wakeful['"]/.test(fs.readFileSync(file, 'utf8'));
 }
 
-module.exports = { provideModule, provideToImports };
+/**
+ * Whether a file that may be either kind had better be imported: there, an ES module that is
+ * required sees no hooks. Taking a CommonJS file for a module by mistake does no harm.
+ */
+function betterImported(file) {
+  return HOOKS_IN_THREAD && /^\s*(?:import|export)\b/m.test(fs.readFileSync(file, 'utf8'));
+}
+
+module.exports = { provideModule, provideToImports, betterImported };
