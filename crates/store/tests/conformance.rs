@@ -1,18 +1,37 @@
 //! Both stores keep the contract of the port.
 
-mod support;
-
 use std::sync::Arc;
 
-use wakeful_core::port::Epoch;
+use tempfile::TempDir;
+use wakeful_core::{
+    port::{Clock, Epoch},
+    time::Timestamp,
+};
 use wakeful_store::{
-    MemoryStore,
+    MemoryStore, Options, SqliteStore,
     conformance::{Subject, conformance},
 };
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+}
 
 fn memory(store: MemoryStore) -> Subject {
     let ended = store.clone();
     Subject::new(Arc::new(store), move || memory(ended.restart()))
+}
+
+fn sqlite(folder: Arc<TempDir>) -> Subject {
+    let store = SqliteStore::open(Options::new(folder.path(), Arc::new(Still))).unwrap();
+    let handle = store.clone();
+    Subject::new(Arc::new(store), move || {
+        handle.close();
+        sqlite(folder)
+    })
 }
 
 #[tokio::test]
@@ -22,5 +41,5 @@ async fn the_store_in_memory() {
 
 #[tokio::test]
 async fn the_store_on_sqlite() {
-    conformance(support::sqlite).await;
+    conformance(|| sqlite(Arc::new(tempfile::tempdir().unwrap()))).await;
 }

@@ -73,6 +73,7 @@ const CASES: &[(&str, Case)] = cases! {
         many_callers_at_once,
         checkpoints_are_replaced,
         the_greatest_id_is_remembered,
+        the_id_of_a_repetition_counts,
         figures_are_right;
     deliveries:
         ready_is_by_time_and_id,

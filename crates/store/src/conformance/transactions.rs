@@ -1,9 +1,11 @@
 //! Cases: a transaction is applied whole or not at all, and in order.
 
-use bytes::Bytes;
-use wakeful_core::port::{Committed, ObjectChange, StoreError, Transaction};
+use std::time::Duration;
 
-use super::world::{World, checkpoint, checkpoint_key, scope};
+use bytes::Bytes;
+use wakeful_core::port::{Committed, NewDelivery, ObjectChange, StoreError, Transaction};
+
+use super::world::{World, checkpoint, checkpoint_key, dedup, scope};
 
 pub(super) async fn what_is_committed_can_be_read(world: World) {
     let event = world.event("{\"a\":1}");
@@ -284,4 +286,30 @@ pub(super) async fn figures_are_right(world: World) {
         (3, 2, 0, 1)
     );
     assert_eq!((stats.commits, stats.stale, stats.duplicates), (0, 0, 0));
+}
+
+pub(super) async fn the_id_of_a_repetition_counts(world: World) {
+    let event = world.event("{}");
+    let repeated = |key: &str| NewDelivery {
+        dedup: dedup(key, Duration::from_secs(60)),
+        ..world.owed(&event)
+    };
+    world
+        .commit(Transaction {
+            events: vec![event.clone()],
+            deliveries: vec![repeated("a")],
+            ..Transaction::default()
+        })
+        .await;
+    let again = repeated("a");
+    let id = again.id;
+    let committed = world
+        .commit(Transaction {
+            deliveries: vec![again],
+            ..Transaction::default()
+        })
+        .await;
+    assert_eq!(committed.duplicates, [id]);
+    assert_eq!(world.store().greatest_id(), id.raw());
+    assert_eq!(world.restart().store().greatest_id(), id.raw());
 }

@@ -72,7 +72,6 @@ impl State {
 
     pub(super) fn commit(&mut self, transaction: Transaction) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
-        let deliveries = self.admit(&transaction, &mut committed)?;
         let mut index = None;
         if !transaction.objects.is_empty() {
             let mut next = self.index.clone();
@@ -81,6 +80,7 @@ impl State {
             }
             index = Some(next);
         }
+        let deliveries = self.admit(&transaction, &mut committed)?;
         // Nothing can be refused from here on.
         self.greatest = self.greatest.max(greatest_in(&transaction));
         self.index = index.unwrap_or_else(|| std::mem::take(&mut self.index));

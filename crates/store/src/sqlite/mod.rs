@@ -129,6 +129,9 @@ impl SqliteStore {
 
 impl Inner {
     fn close(&self) {
+        // The readers first: the last connection to go tidies the log away, and only the
+        // writer's can.
+        self.readers.close();
         let mut writer = self.writer.lock();
         if let Some(thread) = writer.take() {
             self.intake.send(Work::Close, None);
@@ -136,7 +139,6 @@ impl Inner {
                 tracing::error!("the thread that writes the store panicked");
             }
         }
-        self.readers.close();
         self.lock.lock().take();
     }
 

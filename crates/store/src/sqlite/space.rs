@@ -53,6 +53,11 @@ impl Space {
         self.low
     }
 
+    /// What [`Space::is_low`] answered last.
+    pub(super) fn was_low(&self) -> bool {
+        self.low
+    }
+
     /// The disk said that it is full, whatever was asked of it before.
     pub(super) fn found_full(&mut self) {
         self.checked = Some(Instant::now());

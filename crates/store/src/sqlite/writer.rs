@@ -77,6 +77,15 @@ enum Mode {
     Apart,
 }
 
+/// What is tried, in this order, when the disk is full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relief {
+    /// Copy the log into the database, so that it is written from its start again.
+    CopyLog,
+    /// Let go of the ballast.
+    Ballast,
+}
+
 type Outcome = Result<Answer, StoreError>;
 
 /// SQLite's page, bytes.
@@ -168,6 +177,7 @@ impl Writer {
     fn decide(&mut self, group: &[Job]) -> Vec<Outcome> {
         let mut admitted = !self.space.is_low();
         let mut mode = Mode::Together;
+        let mut reliefs = [Relief::CopyLog, Relief::Ballast].into_iter();
         loop {
             let fault = match self.attempt(group, mode, admitted) {
                 Ok(outcomes) => return outcomes,
@@ -180,19 +190,29 @@ impl Writer {
                     self.space.found_full();
                     admitted = false;
                 }
-                Fault::Full if self.space.drop_ballast() => {}
-                Fault::Full => return vec_of(group.len(), || Err(StoreError::DiskFull)),
+                Fault::Full => match reliefs.next() {
+                    Some(relief) => self.relieve(relief),
+                    None => return vec_of(group.len(), || Err(StoreError::DiskFull)),
+                },
                 Fault::Refused(_) if mode == Mode::Together => mode = Mode::Apart,
                 other => {
                     let error = other.into_read_error();
                     return vec_of(group.len(), || Err(error.clone()));
                 }
             }
-            if self.poisoned.is_some() {
-                let why = self.poisoned.clone().unwrap_or_default();
+            if let Some(why) = &self.poisoned {
                 return vec_of(group.len(), || Err(StoreError::Unknown(why.clone())));
             }
         }
+    }
+
+    /// Makes room for work that must go through although the disk is full.
+    fn relieve(&mut self, relief: Relief) {
+        if relief == Relief::Ballast {
+            let had = self.space.drop_ballast();
+            tracing::warn!(had, "the disk is full: the ballast was let go of");
+        }
+        self.copy(CheckpointMode::RESTART);
     }
 
     /// Applies and commits a group; after a fault nothing of it is in the database, unless the
@@ -214,7 +234,8 @@ impl Writer {
             }
             outcomes.push(self.apply(job, mode, &mut total)?);
         }
-        if self.conn.total_changes() == before {
+        let new_ids = total.greatest > self.figures.greatest.load(Ordering::Relaxed);
+        if self.conn.total_changes() == before && !new_ids {
             // Nothing to make durable; DDL of a sweep changes no row but is committed too.
             self.conn
                 .prepare_cached("COMMIT")?
@@ -315,10 +336,11 @@ impl Writer {
     }
 
     /// Copies the log into the database when it has grown, so that it is written from its start
-    /// again. Explicitly, because SQLite's own way would hide a failed fsync.
+    /// again; sooner when room is scarce.
     fn copy_log(&mut self) {
         let pages = self.log.pages.load(Ordering::Relaxed);
-        if self.poisoned.is_some() || pages < self.log.copy_at {
+        let due = pages >= self.log.copy_at || (self.space.was_low() && pages >= COPY_PAGES / 8);
+        if self.poisoned.is_some() || !due {
             return;
         }
         let mode = if pages >= COPY_PAGES * COPY_WAITING {
@@ -326,24 +348,29 @@ impl Writer {
         } else {
             CheckpointMode::PASSIVE
         };
-        let copied = match self.mark.sync() {
-            Ok(()) => self
-                .conn
-                .wal_checkpoint_v2(Some(MAIN_DB), mode)
-                .map_err(Fault::from),
-            Err(error) => {
-                tracing::warn!(%error, "the high-water mark could not be forced to disk");
-                self.conn
-                    .wal_checkpoint_v2(Some(MAIN_DB), mode)
-                    .map_err(Fault::from)
+        self.copy(mode);
+    }
+
+    /// Explicitly, because SQLite's own way would hide a failed fsync.
+    fn copy(&mut self, mode: CheckpointMode) {
+        if let Err(error) = self.mark.sync() {
+            tracing::warn!(%error, "the high-water mark could not be forced to disk");
+        }
+        let pages = self.log.pages.load(Ordering::Relaxed);
+        match self
+            .conn
+            .wal_checkpoint_v2(Some(MAIN_DB), mode)
+            .map_err(Fault::from)
+        {
+            Ok((in_log, copied)) if in_log == copied => {
+                self.log.pages.store(0, Ordering::Relaxed);
+                self.log.copy_at = COPY_PAGES;
             }
-        };
-        match copied {
-            Ok((in_log, done)) if in_log == done => self.log.copy_at = COPY_PAGES,
-            // Someone reads: again when it has grown by another quarter.
-            Ok(_) => self.log.copy_at = pages + COPY_PAGES / 4,
-            // No room, or locked by a tool: the commits are safe in the log.
-            Err(Fault::Full | Fault::Other(_)) => self.log.copy_at = pages + COPY_PAGES / 4,
+            // Someone reads, there is no room, or a tool holds a lock: the commits are safe in
+            // the log, so again when it has grown by another quarter.
+            Ok(_) | Err(Fault::Full | Fault::Other(_)) => {
+                self.log.copy_at = pages + COPY_PAGES / 4;
+            }
             Err(fault) => {
                 self.poison(0, format!("copying the log into the database: {fault:?}"));
             }

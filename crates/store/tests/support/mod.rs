@@ -2,16 +2,24 @@
 
 use std::{path::Path, sync::Arc};
 
-use tempfile::TempDir;
-use wakeful_core::{port::Clock, time::Timestamp};
-use wakeful_store::{Options, SqliteStore, conformance::Subject};
+use bytes::Bytes;
+use wakeful_core::{
+    event::Event,
+    id::IdSource,
+    port::{Clock, NewDelivery},
+    time::Timestamp,
+};
+use wakeful_store::Options;
+
+/// When everything happens.
+pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// A clock that stands.
-pub(crate) struct Still;
+struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_800_000_000_000)
+        NOON
     }
 }
 
@@ -23,16 +31,34 @@ pub(crate) fn options(folder: &Path) -> Options {
     }
 }
 
-/// A store in a folder of its own.
-pub(crate) fn sqlite() -> Subject {
-    open(Arc::new(tempfile::tempdir().unwrap()))
-}
-
-fn open(folder: Arc<TempDir>) -> Subject {
-    let store = SqliteStore::open(options(folder.path())).unwrap();
-    let handle = store.clone();
-    Subject::new(Arc::new(store), move || {
-        handle.close();
-        open(folder)
-    })
+/// An event and the delivery it is owed.
+pub(crate) fn work(ids: &IdSource, data: impl Into<Bytes>) -> (Event, NewDelivery) {
+    let key = ids.event(NOON);
+    let event = Event {
+        key,
+        origin: "bucket:photos".parse().unwrap(),
+        id: key.to_string(),
+        source: "/p/dev/bucket/photos".into(),
+        kind: "wakeful.bucket.created".into(),
+        subject: Some("cat.jpg".into()),
+        time: NOON,
+        content_type: "application/json".into(),
+        data: data.into(),
+    };
+    let delivery = NewDelivery {
+        id: ids.run(NOON),
+        scope: wakeful_core::name::Scope {
+            project: "photos".parse().unwrap(),
+            environment: "dev".parse().unwrap(),
+        },
+        event: key,
+        trigger: wakeful_core::name::TriggerId::from_stored("thumbnail/new"),
+        function: "thumbnail".parse().unwrap(),
+        ordering_key: None,
+        ready_at: NOON,
+        expires_at: Timestamp::from_millis(i64::MAX),
+        claimed: false,
+        dedup: None,
+    };
+    (event, delivery)
 }
