@@ -237,9 +237,20 @@ pub fn in_words(trigger: &Trigger) -> String {
 /// A duration in the manifest's words: `90s`, `5m`, `1d`.
 fn units(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let whole = units.into_iter().find(|(_, unit)| millis >= *unit && millis % unit == 0);
-    whole.map_or_else(|| "0s".to_owned(), |(name, unit)| format!("{}{name}", millis / unit))
+    let units = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    let whole = units
+        .into_iter()
+        .find(|(_, unit)| millis >= *unit && millis % unit == 0);
+    whole.map_or_else(
+        || "0s".to_owned(),
+        |(name, unit)| format!("{}{name}", millis / unit),
+    )
 }
 
 /// CloudEvents `source` of what happens within a scope: `/photos/dev/bucket/photos`.

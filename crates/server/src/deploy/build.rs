@@ -115,7 +115,7 @@ impl Builder {
             }
         }
         let packages = self.install_packages(&project).await;
-        let snapshot = self.snapshots.take()?;
+        let snapshot = tokio::task::block_in_place(|| self.snapshots.take())?;
         let mut versions = Vec::with_capacity(project.functions.len());
         for function in project.functions.values() {
             versions.push(self.version(function, &project, &snapshot, &environment, live)?);

@@ -12,6 +12,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wakeful_core::{
     delivery::{Failure, FailureKind},
@@ -91,6 +92,14 @@ impl States {
     }
 }
 
+/// Versions that have proved that they load, or were kept for want of better ones.
+struct Ready {
+    project: Project,
+    /// Each version, and whether it is another than before.
+    checked: Vec<(Arc<Version>, bool)>,
+    before: Arc<Live>,
+}
+
 /// Swaps versions in.
 pub struct Deployer {
     /// Makes versions.
@@ -142,67 +151,97 @@ impl Deployer {
         }
     }
 
-    /// Follows changes of the project's folder until `shutdown`. A change that comes while an
-    /// earlier one is still being loaded starts over.
-    pub async fn follow(&mut self, mut watch: Watch, shutdown: CancellationToken) {
-        self.check().await;
+    /// Follows changes of the project's folder and of its secrets until `shutdown`. A change
+    /// that comes while an earlier one is still being loaded starts over.
+    pub async fn follow(
+        &mut self,
+        mut watch: Watch,
+        mut secrets: watch::Receiver<()>,
+        shutdown: CancellationToken,
+    ) {
+        let mut first = true;
         loop {
+            let just_started = std::mem::take(&mut first);
+            let ready = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = watch.changed() => continue,
+                Ok(()) = secrets.changed() => continue,
+                ready = self.check_or_prepare(just_started) => ready,
+            };
+            if let Some(ready) = ready {
+                self.swap(ready).await;
+            }
+            watch.refresh();
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = watch.changed() => {}
+                Ok(()) = secrets.changed() => {}
             }
-            loop {
-                let reload = self.reload();
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = reload => break,
-                    () = watch.changed() => {}
-                }
-            }
-            watch.refresh();
         }
     }
 
-    /// Reads everything again and swaps in what changed.
-    pub async fn reload(&mut self) {
+    async fn check_or_prepare(&mut self, just_started: bool) -> Option<Ready> {
+        if just_started {
+            self.check().await;
+            return None;
+        }
+        self.prepare().await
+    }
+
+    /// Reads everything again, and builds and loads what changed. Nothing is live differently
+    /// until `swap`; dropping this future gives up without a trace.
+    async fn prepare(&mut self) -> Option<Ready> {
         let began = Instant::now();
         let loaded = match read(&self.folder, &self.environment) {
             Ok(loaded) => loaded,
-            Err(error) => return (self.reporter)(Report::Manifest(error)),
+            Err(error) => {
+                (self.reporter)(Report::Manifest(error));
+                return None;
+            }
         };
         let before = Arc::clone(&self.live.load());
         let mut built = match self.builder.build(loaded.project, Some(&before)).await {
             Ok(built) => built,
-            Err(error) => return (self.reporter)(Report::Build(error)),
+            Err(error) => {
+                (self.reporter)(Report::Build(error));
+                return None;
+            }
         };
         if built.project == *before.project && same_versions(&built, &before) {
-            return;
+            return None;
         }
         if !loaded.warnings.is_empty() {
             (self.reporter)(Report::Warnings(loaded.warnings));
         }
         self.report_packages(&mut built);
-        self.swap(built, &before, began).await;
-    }
-
-    async fn swap(&self, built: Built, before: &Live, began: Instant) {
-        let Built {
-            mut project,
-            versions,
-            ..
-        } = built;
-        let checks: Vec<_> = versions
+        let checks: Vec<_> = built
+            .versions
             .into_iter()
-            .map(|version| self.checked(version, before, began))
+            .map(|version| self.checked(version, &before, began))
             .collect();
         let checked: Vec<(Arc<Version>, bool)> = stream::iter(checks)
             .buffer_unordered(LOADS_AT_ONCE)
             .collect()
             .await;
+        Some(Ready {
+            project: built.project,
+            checked,
+            before,
+        })
+    }
+
+    /// Puts what is ready in the place of what is live, and releases what waited for it.
+    async fn swap(&self, ready: Ready) {
+        let Ready {
+            mut project,
+            checked,
+            before,
+        } = ready;
         for (version, _) in &checked {
+            let function = &version.function;
             project
                 .functions
-                .insert(version.function.name.clone(), version.function.clone());
+                .insert(function.name.clone(), function.clone());
         }
         let changed: BTreeMap<FunctionName, String> = checked
             .iter()
@@ -212,7 +251,7 @@ impl Deployer {
         let next: Vec<Arc<Version>> = checked.into_iter().map(|(version, _)| version).collect();
         (self.apply)(&project);
         self.live.swap(Live::new(project, next));
-        self.retire(before);
+        self.retire(&before);
         for (function, version) in changed {
             if let Err(error) = self
                 .dispatcher

@@ -250,9 +250,10 @@ impl Server {
                 .ok(),
             Mode::Serve => None,
         };
+        let secrets = self.ground.vault.changes();
         tasks.spawn(async move {
             match watch {
-                Some(watch) => deployer.follow(watch, shutdown).await,
+                Some(watch) => deployer.follow(watch, secrets, shutdown).await,
                 None => tokio::select! {
                     () = shutdown.cancelled() => {}
                     () = deployer.check() => {}

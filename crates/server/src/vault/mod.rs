@@ -17,6 +17,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 use wakeful_core::{
     limits,
     name::{FunctionName, KeyName, SecretName},
@@ -44,6 +45,7 @@ pub struct Vault {
     writer: Mutex<()>,
     state: RwLock<State>,
     boot: Mutex<Boot>,
+    changes: watch::Sender<()>,
 }
 
 /// What is on disk, opened.
@@ -89,6 +91,7 @@ impl Vault {
             writer: Mutex::new(()),
             state: RwLock::new(state),
             boot: Mutex::new(Boot::default()),
+            changes: watch::Sender::new(()),
         })
     }
 
@@ -291,6 +294,11 @@ impl Vault {
         self.state.read().redactor.redact(line)
     }
 
+    /// Told of each change of a secret or key.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// Applies a change: on disk first, then visible.
     fn change<T>(
         &self,
@@ -304,6 +312,7 @@ impl Vault {
         let state = State::open(document, &self.master, &self.folder)?;
         self.folder.write(&text)?;
         *self.state.write() = state;
+        self.changes.send_replace(());
         Ok(reply)
     }
 }
