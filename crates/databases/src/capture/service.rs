@@ -73,6 +73,9 @@ impl Capture {
         let nudge = Arc::new(Notify::new());
         let handle = CaptureHandle {
             nudge: Arc::clone(&nudge),
+            scope: options.scope.clone(),
+            database: options.database.clone(),
+            tables: options.tables.clone(),
         };
         let capture = Self {
             options,
@@ -98,6 +101,9 @@ impl Capture {
 #[derive(Debug, Clone)]
 pub struct CaptureHandle {
     nudge: Arc<Notify>,
+    pub(crate) scope: Scope,
+    pub(crate) database: DatabaseName,
+    pub(crate) tables: watch::Receiver<Watched>,
 }
 
 impl CaptureHandle {

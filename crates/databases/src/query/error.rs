@@ -52,6 +52,8 @@ pub struct QueryError {
     pub message: String,
     /// Where in the SQL, as a byte offset, when the engine knows.
     pub offset: Option<usize>,
+    /// Whether a lock was in the way, so that the same may succeed in a moment.
+    pub(crate) locked: bool,
 }
 
 impl QueryError {
@@ -61,6 +63,7 @@ impl QueryError {
             code,
             message: message.into(),
             offset: None,
+            locked: false,
         }
     }
 
@@ -69,6 +72,25 @@ impl QueryError {
             ErrorCode::NotFound,
             format!("there is no database `{database}`: declare it as [database.{database}]"),
         )
+    }
+
+    pub(crate) fn out_of_patience() -> Self {
+        Self::new(
+            ErrorCode::Unavailable,
+            "other queries or transactions kept the database for too long; nothing took effect, \
+             trying again is safe",
+        )
+    }
+
+    pub(crate) fn stopped() -> Self {
+        Self::new(
+            ErrorCode::Unavailable,
+            "the query was stopped, because its attempt ended; nothing took effect",
+        )
+    }
+
+    pub(crate) fn crashed() -> Self {
+        Self::new(ErrorCode::Failed, "the query ended without an answer")
     }
 
     pub(crate) fn no_transaction() -> Self {

@@ -1,6 +1,7 @@
 //! Queries of functions, for every engine: who may ask what, transactions, and their ends.
 
 mod error;
+mod running;
 mod service;
 mod types;
 

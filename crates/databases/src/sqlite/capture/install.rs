@@ -11,7 +11,7 @@ use super::{
     table::{self, Found},
     triggers,
 };
-use crate::capture::{Kinds, Watched};
+use crate::capture::{CaptureHandle, Kinds, Watched};
 
 /// Counts up when what the triggers write changes, so that older ones are made anew.
 const GENERATION: u32 = 1;
@@ -71,16 +71,39 @@ pub(super) fn reconcile(
     Ok(standings)
 }
 
-/// The same within a transaction that is already writing, such as a migration of the user's.
-pub(super) fn reconcile_within(
-    conn: &Connection,
-    names: &Names,
-    watched: &Watched,
-) -> rusqlite::Result<BTreeMap<TableName, Standing>> {
-    match unchanged(conn, names, watched)? {
-        Some(standings) => Ok(standings),
-        None => renew(conn, names, watched),
+/// The same within a transaction that changed the schema, such as a migration of the user's.
+/// That must not fail because of us: what does not work now is done once it is committed.
+pub(crate) fn renew_within(conn: &Connection, capture: &CaptureHandle) {
+    let names = Names::of(&capture.scope, &capture.database);
+    let watched = capture.tables.borrow().clone();
+    let attempt = || -> rusqlite::Result<()> {
+        if !is_prepared(conn, &names)? {
+            return Ok(());
+        }
+        conn.execute_batch("SAVEPOINT wakeful_renew")?;
+        let renewed = match unchanged(conn, &names, &watched) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => renew(conn, &names, &watched).map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if renewed.is_err() {
+            conn.execute_batch("ROLLBACK TO wakeful_renew")?;
+        }
+        conn.execute_batch("RELEASE wakeful_renew")?;
+        renewed
+    };
+    if let Err(error) = attempt() {
+        tracing::warn!(database = %capture.database, %error,
+            "capture could not be renewed within a migration; it is right after it");
     }
+}
+
+/// Whether our tables are there.
+pub(super) fn is_prepared(conn: &Connection, names: &Names) -> rusqlite::Result<bool> {
+    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
+                 AND name IN (?1, ?2, ?3, ?4)";
+    let there: i64 = conn.query_row(known, names.table_names(), |row| row.get(0))?;
+    Ok(there == 4)
 }
 
 /// How the tables stand, when nothing needs to be written.

@@ -52,3 +52,5 @@ mod trouble;
 mod watch;
 
 pub(crate) use follow::follow;
+pub(super) use install::renew_within;
+pub(super) use outbox::create;

@@ -320,11 +320,8 @@ pub(crate) fn create(path: &Path) -> Result<bool, String> {
 
 /// Makes our tables; how far the outbox says it was consumed.
 fn prepare(conn: &mut Connection, names: &Names) -> rusqlite::Result<i64> {
-    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
-                 AND name IN (?1, ?2, ?3, ?4)";
-    let there: i64 = conn.query_row(known, names.table_names(), |row| row.get(0))?;
     let meta = names.meta();
-    if there < 4 {
+    if !install::is_prepared(conn, names)? {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for table in triggers::tables(names) {
             tx.execute_batch(&table)?;

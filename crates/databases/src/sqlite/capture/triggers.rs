@@ -179,7 +179,7 @@ impl Writer<'_> {
                     count - 1 - at,
                     self.mask(&chunk, &reference),
                     self.values(&chunk, &reference, "(SELECT ", ")"),
-                    self.stand_in(self.names_in(&chunk), alias),
+                    self.stand_in(&self.names_in(&chunk), alias),
                 )
             })
             .collect()
@@ -197,37 +197,36 @@ impl Writer<'_> {
             .iter()
             .map(|key| format!("y.{key} = x.{key}"))
             .collect();
-        let unique_names = self.table.unique.iter().flatten().map(|c| c.name.as_str());
-        let unique_names: Vec<_> = unique_names.collect();
+        let unique = self.table.unique.iter().flatten().map(|c| c.name.as_str());
+        let unique: Vec<_> = unique.collect();
+        let searched = match verb {
+            RowVerb::Update => ["new", "old", "c"].as_slice(),
+            _ => &["new", "c"],
+        };
+        let searched = searched.iter().map(|alias| self.stand_in(&unique, alias));
+        let searched = searched.collect::<Vec<_>>().join(", ");
         let slots = self.layout.slots(Image::Before);
         let count = slots.len().div_ceil(CHUNK);
         slots
             .chunks(CHUNK)
             .enumerate()
             .map(|(at, chunk)| {
-                let plain = |name: &str| name.to_owned();
+                let copied = |name: &str| format!("y.{name}");
                 let from_row = format!(" FROM {} AS y WHERE {})", self.target, same.join(" AND "));
-                let mut known = self.names_in(chunk);
-                known.extend(unique_names.iter().copied());
-                let old = match verb {
-                    RowVerb::Update => {
-                        format!(", {}", self.stand_in(unique_names.clone(), "old"))
-                    }
-                    _ => String::new(),
-                };
                 format!(
                     "INSERT INTO {}(layout, {}, rest, big, {}) SELECT {}, {}, {}, \
-                     (SELECT {}{from_row}, {} FROM {} AS x, {}{old} WHERE ({}) IN ({candidates});",
+                     (SELECT {}{from_row}, {} FROM {} AS x, {}, {searched} \
+                     WHERE ({}) IN ({candidates});",
                     self.names.replaced(),
                     key_columns("k", locator.len()).join(", "),
                     value_columns(chunk.len()),
                     self.id,
                     row("x"),
                     count - 1 - at,
-                    self.mask(chunk, &plain),
-                    self.values(chunk, &plain, "(SELECT ", &from_row),
+                    self.mask(chunk, &copied),
+                    self.values(chunk, &copied, "(SELECT ", &from_row),
                     self.target,
-                    self.stand_in(known, "new"),
+                    self.stand_in(&self.names_in(chunk), "y"),
                     row("x"),
                 )
             })
@@ -255,7 +254,7 @@ impl Writer<'_> {
             let equal = set.iter().map(|column| {
                 let name = ident(&column.name);
                 format!(
-                    "{name} = (SELECT new.{name}) COLLATE {}",
+                    "c.{name} = (SELECT new.{name}) COLLATE {}",
                     ident(&column.collation)
                 )
             });
@@ -417,7 +416,8 @@ impl Writer<'_> {
     }
 
     /// A row of NULLs under the names that may disappear.
-    fn stand_in(&self, mut names: Vec<&str>, alias: &str) -> String {
+    fn stand_in(&self, names: &[&str], alias: &str) -> String {
+        let mut names = names.to_vec();
         names.sort_unstable();
         names.dedup();
         let nulls: Vec<_> = names

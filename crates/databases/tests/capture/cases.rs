@@ -1,8 +1,6 @@
 //! What becomes of the changes that another process makes: many cases as data.
 
-mod bench;
-
-use bench::{Bench, kinds};
+use crate::bench::{Bench, kinds};
 use wakeful_core::event::RowVerb;
 use wakeful_databases::Kinds;
 

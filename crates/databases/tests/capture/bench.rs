@@ -94,6 +94,7 @@ pub struct Bench {
     pub observer: Arc<TestObserver>,
     pub tables: watch::Sender<Watched>,
     pub poll: Duration,
+    pub environment: &'static str,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -114,6 +115,7 @@ impl Bench {
             observer: Arc::default(),
             tables: watch::channel(Watched::new()).0,
             poll: Duration::from_millis(500),
+            environment: "dev",
             running: None,
         }
     }
@@ -144,7 +146,7 @@ impl Bench {
     pub fn start(&mut self) -> CaptureHandle {
         let scope = Scope {
             project: "shop".parse().unwrap(),
-            environment: "dev".parse().unwrap(),
+            environment: self.environment.parse().unwrap(),
         };
         let url = DatabaseUrl::Sqlite(self.path.clone());
         let mut options =
