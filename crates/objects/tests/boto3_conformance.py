@@ -416,6 +416,23 @@ def check_presigned():
     assert status in (400, 403), body
 
 
+def check_virtual_host_style():
+    """`bucket.localhost` names the bucket; every other host is the endpoint."""
+    s3.put_object(Bucket="photos", Key="virtual/ü", Body=b"by host")
+    port = HOST.split(":")[1]
+    virtual = boto3.client(
+        "s3", endpoint_url=f"http://localhost:{port}", region_name="us-east-1",
+        aws_access_key_id="admin", aws_secret_access_key="admin-secret",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
+    url = virtual.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "virtual/ü"})
+    host, target = url.removeprefix("http://").split("/", 1)
+    assert host == f"photos.localhost:{port}", url
+    connection = http.client.HTTPConnection(HOST)
+    connection.request("GET", "/" + target, headers={"Host": host})
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (200, b"by host")
+
+
 def check_form_upload():
     post = v4.generate_presigned_post("photos", "form/${filename}", Conditions=[["content-length-range", 1, 1000]])
     post["fields"]["key"] = "form/a"

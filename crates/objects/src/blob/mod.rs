@@ -14,7 +14,9 @@ pub(crate) use read::BeginError;
 pub use read::BlobStream;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -38,31 +40,46 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
     pins: Pins,
+    sync: Sync,
 }
 
+/// Brings a file or folder to the disk: `File::sync_all`, or what a test puts in its place.
+type Sync = Box<dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync>;
+
 impl BlobFolder {
-    /// Opens the folder; makes it and its 256 subfolders where they are missing.
+    /// Opens the folder; makes it and its 256 subfolders where they are missing, for their owner
+    /// alone.
     pub(crate) fn open(
         root: PathBuf,
         clock: Arc<dyn Clock>,
         ids: Arc<IdSource>,
     ) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
+        Self::with_sync(root, clock, ids, Box::new(File::sync_all))
+    }
+
+    fn with_sync(
+        root: PathBuf,
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdSource>,
+        sync: Sync,
+    ) -> io::Result<Self> {
+        let mut private = fs::DirBuilder::new();
+        private.mode(0o700).recursive(true).create(&root)?;
         let mut made = false;
         for digits in 0..=u8::MAX {
             let folder = root.join(format!("{digits:02x}"));
             if !folder.is_dir() {
-                fs::create_dir(&folder)?;
+                private.create(&folder)?;
                 made = true;
             }
         }
         if made {
-            sync_folder(&root)?;
+            sync(&File::open(&root)?)?;
             if let Some(parent) = root
                 .parent()
                 .filter(|parent| !parent.as_os_str().is_empty())
             {
-                sync_folder(parent)?;
+                sync(&File::open(parent)?)?;
             }
         }
         Ok(Self(Arc::new(Inner {
@@ -70,6 +87,7 @@ impl BlobFolder {
             clock,
             ids,
             pins: Pins::default(),
+            sync,
         })))
     }
 
@@ -123,10 +141,6 @@ pub(crate) fn from_hex(text: &str) -> Option<i64> {
         .bytes()
         .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (text.len() == 16 && digits).then(|| i64::from_str_radix(text, 16).ok())?
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
 }
 
 /// An error of the disk, with what was being done. A full disk is told apart.

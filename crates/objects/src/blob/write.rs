@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -14,7 +15,7 @@ use wakeful_core::{
     port::BlobId,
 };
 
-use super::{BlobFolder, blocking, disk, sync_folder};
+use super::{BlobFolder, blocking, disk};
 use crate::{
     checksum::{Algorithm, Digested, Digests, is_well_formed},
     error::ObjectError,
@@ -230,7 +231,7 @@ fn write_small(
     let path = folder.path(blob.id);
     file.write_all(body)
         .map_err(|cause| disk("writing", &path, cause))?;
-    sync(&file, &path)?;
+    folder.sync(&file, &path)?;
     Ok(Received {
         blob,
         size: body.len() as u64,
@@ -269,7 +270,8 @@ impl Writer {
     fn finish(self, claims: &Claims) -> Result<Received, ObjectError> {
         let digested = self.digests.finish();
         claims.verify(self.size, &digested)?;
-        sync(&self.file, &self.blob.folder.path(self.blob.id))?;
+        let path = self.blob.folder.path(self.blob.id);
+        self.blob.folder.sync(&self.file, &path)?;
         Ok(Received {
             blob: self.blob,
             size: self.size,
@@ -278,23 +280,29 @@ impl Writer {
     }
 }
 
-/// The file, and the name of the file.
-fn sync(file: &File, path: &Path) -> Result<(), ObjectError> {
-    file.sync_all()
-        .map_err(|cause| disk("writing", path, cause))?;
-    match path.parent() {
-        Some(parent) => sync_folder(parent).map_err(|cause| disk("writing", parent, cause)),
-        None => Ok(()),
-    }
-}
-
 impl BlobFolder {
+    /// Brings the file, and then its name, to the disk.
+    fn sync(&self, file: &File, path: &Path) -> Result<(), ObjectError> {
+        (self.0.sync)(file).map_err(|cause| disk("writing", path, cause))?;
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        File::open(parent)
+            .and_then(|parent| (self.0.sync)(&parent))
+            .map_err(|cause| disk("writing", parent, cause))
+    }
+
     fn create(&self) -> Result<(FreshBlob, File), ObjectError> {
         let mut tries = 0;
         loop {
             let id = self.draw();
             let path = self.path(id);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            match OpenOptions::new()
+                .mode(0o600)
+                .write(true)
+                .create_new(true)
+                .open(&path)
+            {
                 Ok(file) => {
                     let blob = FreshBlob {
                         folder: self.clone(),
@@ -328,8 +336,12 @@ impl BlobFolder {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
 
+    use parking_lot::Mutex;
     use wakeful_core::{id::IdSource, port::Clock, time::Timestamp};
 
     use super::*;
@@ -342,11 +354,85 @@ mod tests {
         }
     }
 
+    fn folder(root: &Path, sync: super::super::Sync) -> BlobFolder {
+        let ids = Arc::new(IdSource::after(0));
+        BlobFolder::with_sync(root.join("blobs"), Arc::new(Noon), ids, sync).unwrap()
+    }
+
+    fn body(size: usize) -> Body {
+        Body::from(Bytes::from(vec![7; size]))
+    }
+
+    fn files(root: &Path) -> usize {
+        let folders = std::fs::read_dir(root.join("blobs")).unwrap();
+        folders
+            .map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count())
+            .sum()
+    }
+
+    #[tokio::test]
+    async fn all_bytes_and_then_the_name_are_synced_before_the_blob_is_given_out() {
+        for size in [10, SMALL_OBJECT, 3 * SMALL_OBJECT] {
+            let root = tempfile::tempdir().unwrap();
+            let synced = Arc::new(Mutex::new(Vec::new()));
+            let record = synced.clone();
+            let folder = folder(
+                root.path(),
+                Box::new(move |file| {
+                    let meta = file.metadata()?;
+                    record.lock().push((meta.is_dir(), meta.len()));
+                    Ok(())
+                }),
+            );
+            synced.lock().clear();
+            let received = folder.receive(body(size), vec![], u64::MAX).await.unwrap();
+            let seen: Vec<_> = synced.lock().drain(..).collect();
+            assert_eq!(seen[0], (false, size as u64));
+            assert!(seen.len() == 2 && seen[1].0, "{seen:?}");
+            received.blob.keep();
+            assert_eq!(files(root.path()), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_fails_to_sync_gives_out_no_blob() {
+        for size in [10, 3 * SMALL_OBJECT] {
+            for broken_folder in [false, true] {
+                let root = tempfile::tempdir().unwrap();
+                let armed = Arc::new(AtomicBool::new(false));
+                let fails = armed.clone();
+                let folder = folder(
+                    root.path(),
+                    Box::new(
+                        move |file| match file.metadata()?.is_dir() == broken_folder {
+                            true if fails.load(Ordering::SeqCst) => Err(io::Error::other("EIO")),
+                            _ => Ok(()),
+                        },
+                    ),
+                );
+                armed.store(true, Ordering::SeqCst);
+                let error = folder.receive(body(size), vec![], u64::MAX).await.err();
+                assert!(matches!(error, Some(ObjectError::Disk { .. })), "{error:?}");
+                assert_eq!(files(root.path()), 0);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_who_falls_silent_is_given_up() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = folder(root.path(), Box::new(File::sync_all));
+        let first = futures::stream::iter([Ok(Bytes::from(vec![7; 3 * SMALL_OBJECT]))]);
+        let body = Body::new(first.chain(futures::stream::pending()));
+        let error = folder.receive(body, vec![], u64::MAX).await.err();
+        assert!(matches!(error, Some(ObjectError::Idle)), "{error:?}");
+        assert_eq!(files(root.path()), 0);
+    }
+
     #[test]
     fn the_room_that_the_store_needs_is_left_to_it() {
         let root = tempfile::tempdir().unwrap();
-        let ids = Arc::new(IdSource::after(0));
-        let folder = BlobFolder::open(root.path().join("blobs"), Arc::new(Noon), ids).unwrap();
+        let folder = folder(root.path(), Box::new(File::sync_all));
         folder.leave_reserve(1).unwrap();
         assert!(matches!(
             folder.leave_reserve(usize::MAX),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use wakeful_objects::{ListQuery, Listing};
 
 use crate::support::{World, bucket};
@@ -49,34 +49,30 @@ fn expected(keys: &BTreeSet<String>, query: &ListQuery) -> (Vec<String>, Vec<Str
     (objects, prefixes.into_iter().collect())
 }
 
-fn check(keys: &BTreeSet<String>, queries: &[ListQuery]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let world = World::new();
-        for key in keys {
-            world.put(key, "x").await.unwrap();
-        }
-        for query in queries {
-            let pages = all_pages(&world, query).await;
-            let objects: Vec<_> = pages
-                .iter()
-                .flat_map(|page| &page.objects)
-                .map(|object| object.key.clone())
-                .collect();
-            let prefixes: Vec<_> = pages
-                .iter()
-                .flat_map(|page| page.prefixes.clone())
-                .collect();
-            assert_eq!((objects, prefixes), expected(keys, query), "{query:?}");
-        }
-    });
+async fn check(world: &World, keys: &BTreeSet<String>, queries: &[ListQuery]) {
+    for key in keys {
+        world.put(key, "x").await.unwrap();
+    }
+    for query in queries {
+        let pages = all_pages(world, query).await;
+        let objects: Vec<_> = pages
+            .iter()
+            .flat_map(|page| &page.objects)
+            .map(|object| object.key.clone())
+            .collect();
+        let prefixes: Vec<_> = pages
+            .iter()
+            .flat_map(|page| page.prefixes.clone())
+            .collect();
+        assert_eq!((objects, prefixes), expected(keys, query), "{query:?}");
+    }
+    for key in keys {
+        world.buckets.remove(&bucket(), key).await.unwrap();
+    }
 }
 
-#[test]
-fn folding_and_paging() {
+#[tokio::test]
+async fn folding_and_paging() {
     let keys: BTreeSet<String> = [
         "a",
         "a/1",
@@ -105,7 +101,7 @@ fn folding_and_paging() {
             }
         }
     }
-    check(&keys, &queries);
+    check(&World::new(), &keys, &queries).await;
 }
 
 #[tokio::test]
@@ -126,15 +122,27 @@ async fn no_limit_no_entries() {
     assert_eq!(list(usize::MAX, "").await.objects.len(), 1);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-    #[test]
-    fn pages_together_are_the_whole_listing(
-        keys in proptest::collection::btree_set("[ab/é]{1,6}", 0..20),
-        prefix in "[ab/]{0,2}",
-        delimiter in proptest::option::of("/|b|/a"),
-        limit in 1..7_usize,
-    ) {
-        check(&keys, &[ListQuery { prefix, delimiter, after: None, limit }]);
-    }
+#[test]
+fn pages_together_are_the_whole_listing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let world = World::new();
+    let cases = (
+        proptest::collection::btree_set("[ab/é]{1,6}", 0..20),
+        "[ab/]{0,2}",
+        proptest::option::of("/|b|/a"),
+        1..7_usize,
+    );
+    let mut runner = TestRunner::new(Config::with_cases(128));
+    let case = |(keys, prefix, delimiter, limit)| {
+        let query = ListQuery {
+            prefix,
+            delimiter,
+            after: None,
+            limit,
+        };
+        runtime.block_on(check(&world, &keys, &[query]));
+        Ok(())
+    };
+    runner.run(&cases, case).unwrap();
 }
