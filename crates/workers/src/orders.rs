@@ -66,6 +66,12 @@ impl Orders {
         self.current.lock().clone()
     }
 
+    /// Whether it ends because we want it to.
+    pub(crate) fn wants_end(&self) -> bool {
+        !matches!(*self.current.lock(), Order::Serve | Order::Expire)
+    }
+
+    /// Whether it ends, for whatever reason.
     pub(crate) fn is_leaving(&self) -> bool {
         self.current.lock().rank() > 0
     }

@@ -162,7 +162,7 @@ fn load_failed(pool: &Arc<PoolShared>, worker: &Worker, failure: Failure) {
 /// SIGKILL ended it.
 fn ended_while_loading(pool: &Arc<PoolShared>, worker: &Worker) {
     let how = worker.obituary.get().map_or("ended", String::as_str);
-    if worker.orders.is_leaving() || how.starts_with("was ended by signal 9") {
+    if worker.orders.wants_end() || how.starts_with("was ended by signal 9") {
         let message = format!("the worker {how} while it loaded the code");
         return pool.start_failed(Failure::ours(FailureKind::NotStarted, message));
     }

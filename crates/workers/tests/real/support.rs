@@ -27,7 +27,7 @@ use wakeful_workers::{
 };
 
 /// Long enough for anything that happens at all on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 struct WallClock;
 
@@ -213,8 +213,11 @@ impl Bench {
         }
     }
 
+    /// A pool of the native style.
     pub fn pool(&self, code: &str, handlers: &[&str]) -> Pool {
-        self.workers.pool(self.spec(code, handlers))
+        let mut spec = self.spec(code, handlers);
+        spec.style = Some(wakeful_core::project::Style::Native);
+        self.workers.pool(spec)
     }
 
     /// Processes of a function, for people's eyes.
@@ -241,6 +244,21 @@ impl Bench {
         for pid in pids {
             assert!(!is_alive(pid), "the process {pid} is left");
         }
+    }
+}
+
+/// Waits until a handler without arguments answers what is wanted.
+pub async fn until_answer(pool: &Pool, handler: u16, wanted: impl Fn(&str) -> bool) -> String {
+    let start = Instant::now();
+    loop {
+        let text = answer(slot(pool).await.start(event(handler)))
+            .await
+            .unwrap();
+        if wanted(&text) {
+            return text;
+        }
+        assert!(start.elapsed() < PATIENCE, "it still answers {text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
