@@ -31,7 +31,9 @@ struct Wall;
 
 impl Clock for Wall {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp::from_millis(since.as_millis() as i64)
     }
 }
@@ -46,7 +48,9 @@ enum Cycle {
 
 #[tokio::main]
 async fn main() {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| "target/throughput".to_owned());
+    let folder = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "target/throughput".to_owned());
     for (what, cycle, producers) in [
         ("enqueue only", Cycle::Enqueue, 64),
         ("enqueue, claim, settle", Cycle::Whole, 64),

@@ -45,7 +45,7 @@ async fn one_caller(store: SqliteStore, ids: Arc<IdSource>, caller: usize) {
     loop {
         let (event, mut delivery) = work(&ids, vec![b'x'; 300 * (caller + 1)]);
         let run = delivery.id;
-        delivery.claimed = caller % 2 == 0;
+        delivery.claimed = caller.is_multiple_of(2);
         let transaction = Transaction {
             events: vec![event],
             deliveries: vec![delivery],
@@ -53,7 +53,7 @@ async fn one_caller(store: SqliteStore, ids: Arc<IdSource>, caller: usize) {
         };
         store.commit(transaction).await.unwrap();
         say("kept", run);
-        if caller % 2 == 1 {
+        if !caller.is_multiple_of(2) {
             let claimed = store.claim(vec![run], NOON).await.unwrap();
             assert_eq!(claimed.len(), 1);
         }

@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -15,6 +16,7 @@ use std::{
 use wakeful_core::{
     delivery::DeadReason,
     id::{IdSource, RunId},
+    limits,
     port::{
         Claim, Committed, DeadQuery, End, Intervention, OpenError, Settlement, Store, StoreError,
         Transaction,
@@ -25,7 +27,6 @@ use wakeful_store::{Options, SqliteStore};
 use support::{NOON, options, work};
 
 const INSIDE: &str = "WAKEFUL_TEST_DISK_FOLDER";
-const MIB: u64 = 1024 * 1024;
 
 /// Runs the test called `name` once more, after `prepare` (a line of shell), with `folder`.
 fn again(name: &str, folder: &Path, prepare: &str) {
@@ -80,20 +81,33 @@ async fn end(store: &SqliteStore, run: RunId, end: End) -> Result<Committed, Sto
     store.commit(transaction).await
 }
 
+/// Takes every byte that is left.
+fn fill(file: &Path) {
+    let mut file = fs::File::create(file).unwrap();
+    for size in [1 << 20, 4096, 1] {
+        while file
+            .write(&vec![1; size])
+            .is_ok_and(|written| written == size)
+        {}
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_new_work_only() {
     let Some(folder) = inside() else {
         let folder = tempfile::tempdir().unwrap();
         let mount = format!(
-            "mount -t tmpfs -o size=24m tmpfs {}",
+            "mount -t tmpfs -o size=224m tmpfs {}",
             folder.path().display()
         );
         return again("a_full_disk_refuses_new_work_only", folder.path(), &mount);
     };
     let data = folder.join("data");
+    let spare = folder.join("spare");
+    fs::write(&spare, vec![1; 48 << 20]).unwrap();
     let open = || {
         SqliteStore::open(Options {
-            reserve: 4 * MIB,
+            reserve: limits::DISK_RESERVE,
             ..options(&data)
         })
     };
@@ -111,33 +125,13 @@ async fn a_full_disk_refuses_new_work_only() {
 
     // Now to the last byte, by someone else.
     let filler = folder.join("filler");
-    let mut len = 64 * MIB as usize;
-    while len > 512 {
-        let mut bytes = fs::read(&filler).unwrap_or_default();
-        bytes.resize(bytes.len() + len, 1);
-        if fs::write(folder.join("more"), &bytes).is_ok()
-            && fs::rename(folder.join("more"), &filler).is_ok()
-        {
-            continue;
-        }
-        let _ = fs::remove_file(folder.join("more"));
-        len /= 2;
-    }
-    use std::io::Write;
-    let mut rest = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(&filler)
-        .unwrap();
-    while rest.write(&[1; 4096]).is_ok() {}
-    assert!(matches!(
-        add(&store, &ids, 10).await,
-        Err(StoreError::DiskFull)
-    ));
+    fill(&filler);
+    let refused = add(&store, &ids, 10).await;
+    assert!(matches!(refused, Err(StoreError::DiskFull)), "{refused:?}");
 
     // Work comes to its end all the same, is read, and people can act.
     let mut dead = Vec::new();
-    for (number, run) in runs.iter().take(60).enumerate() {
+    for (number, run) in runs.iter().take(600).enumerate() {
         let how = if number % 2 == 0 {
             End::Succeeded
         } else {
@@ -151,7 +145,7 @@ async fn a_full_disk_refuses_new_work_only() {
         end(&store, *run, how).await.unwrap();
     }
     let query = DeadQuery {
-        limit: 100,
+        limit: 1000,
         ..DeadQuery::default()
     };
     assert_eq!(store.dead(query).await.unwrap().len(), dead.len());
@@ -166,8 +160,8 @@ async fn a_full_disk_refuses_new_work_only() {
     ));
 
     // With room again, new work goes on without a restart.
-    drop(rest);
     fs::remove_file(&filler).unwrap();
+    fs::remove_file(&spare).unwrap();
     let mut tries = 0;
     while let Err(error) = add(&store, &ids, 10).await {
         assert!(matches!(error, StoreError::DiskFull), "{error}");

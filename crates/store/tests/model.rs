@@ -80,7 +80,7 @@ enum Part {
         right: bool,
     },
     Begin(usize),
-    UploadPart {
+    Piece {
         upload: usize,
         number: u16,
         blob: usize,
@@ -111,7 +111,7 @@ fn part() -> impl Strategy<Value = Part> {
             .prop_map(|(key, right)| Part::Delete { key, right }),
         1 => (0..KEYS).prop_map(Part::Begin),
         2 => (place.clone(), 1..4u16, 0..8usize)
-            .prop_map(|(upload, number, blob)| Part::UploadPart { upload, number, blob }),
+            .prop_map(|(upload, number, blob)| Part::Piece { upload, number, blob }),
         1 => place.prop_map(Part::Abort),
     ]
 }
@@ -335,7 +335,7 @@ impl Both {
                     parts: Vec::new(),
                 }));
             }
-            Part::UploadPart {
+            Part::Piece {
                 upload,
                 number,
                 blob,
