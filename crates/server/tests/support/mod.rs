@@ -92,20 +92,19 @@ impl Project {
             .append(true)
             .open(self.folder.path().join("output"))
             .unwrap();
-        let child = Command::new(WAKEFUL)
+        let mut process = Command::new(WAKEFUL);
+        process
             .arg(command)
             .arg(self.path())
-            .args([
-                "--http",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--aws",
-                "127.0.0.1:0",
-            ])
             .arg("--addr-file")
             .arg(&addresses)
-            .args(arguments)
+            .args(arguments);
+        for listener in ["--http", "--admin", "--aws"] {
+            if !arguments.contains(&listener) {
+                process.args([listener, "127.0.0.1:0"]);
+            }
+        }
+        let child = process
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -176,6 +175,11 @@ impl Server<'_> {
     /// One of `http`, `admin`, `aws`, `admin_key`, `aws_access_key`, `aws_secret_key`.
     pub fn address(&self, what: &str) -> &str {
         self.addresses[what].as_str().unwrap()
+    }
+
+    /// Waits until the server has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// The server's process.
