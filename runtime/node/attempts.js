@@ -10,6 +10,7 @@ const { EMPTY } = require('./link');
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const storage = new AsyncLocalStorage();
+const OVER = new Error('the attempt is over: no more of its bodies crosses');
 
 /** The text of a run's id, from the two halves of its number. */
 function runText(high, low) {
@@ -97,7 +98,7 @@ class Attempt {
     if (this.ended) return;
     this.worker.link.sendJson(FAIL, this.stream, report);
     this.end();
-    if (this.onCancel !== null) this.onCancel(null);
+    if (this.onCancel !== null) storage.run(this, this.onCancel);
   }
 
   /** Answers with a text, whole. */
@@ -135,6 +136,9 @@ class Attempt {
   end() {
     this.ended = true;
     this.worker.onEnded(this);
+    // The server sends no more of the request, and takes no more of the answer.
+    if (this.outbound !== null) this.outbound.stop(OVER);
+    if (this.inbound !== null) this.inbound.fail(OVER);
   }
 
   /** The handler is through with it. */
@@ -155,13 +159,17 @@ class Attempt {
       });
   }
 
+  /** What this sets off runs in the attempt's own context. */
   cancel(reason) {
     if (this.cancelled !== null || this.ended) return;
-    const error = cancelError(reason);
-    this.cancelled = error;
+    this.cancelled = cancelError(reason);
+    storage.run(this, () => this.spreadCancel(this.cancelled));
+  }
+
+  spreadCancel(error) {
     if (this.inbound !== null) this.inbound.fail(error);
     if (this.outbound !== null) this.outbound.stop(error);
-    if (this.onCancel !== null) this.onCancel(error);
+    if (this.onCancel !== null) this.onCancel();
     if (this._controller !== null) this._controller.abort(error);
   }
 }

@@ -1,7 +1,9 @@
 'use strict';
 // Bodies that come and go in pieces, each direction with its credit. They know the link and a
-// stream's number, and nothing of HTTP or events.
+// stream's number, and nothing of HTTP or events. Who waits for the other side is called back in
+// its own context, so that what it logs stays its own.
 
+const { AsyncLocalStorage } = require('node:async_hooks');
 const { Readable } = require('node:stream');
 const limits = require('./limits');
 const { DATA, END, CREDIT } = require('./frames');
@@ -19,7 +21,7 @@ class Inbound {
     this.taken = false;
     /** Bytes of `chunks[0]` that used no credit, because they came in the opening frame. */
     this.free = 0;
-    /** Called when there is something to take again. */
+    /** Who waits for something to take. */
     this.onReady = null;
     if (opening !== null && opening.length > 0) {
       this.chunks.push(opening);
@@ -50,13 +52,18 @@ class Inbound {
     this.ready();
   }
 
+  /** Calls back once there is something to take again. */
+  wait(callback) {
+    this.onReady = AsyncLocalStorage.bind(callback);
+  }
+
   ready() {
     const callback = this.onReady;
     this.onReady = null;
     if (callback !== null) callback();
   }
 
-  /** The next piece; null at the end; undefined when the reader has to wait for `onReady`. */
+  /** The next piece; null at the end; undefined when the reader has to `wait`. */
   take() {
     this.taken = true;
     if (this.chunks.length > 0) {
@@ -89,7 +96,7 @@ class Inbound {
           for (;;) {
             const chunk = this.take();
             if (chunk === undefined) {
-              this.onReady = pull;
+              this.wait(pull);
               return;
             }
             if (chunk === null) break;
@@ -118,7 +125,7 @@ class Inbound {
         return;
       }
       if (chunk === undefined) {
-        this.onReady = () => this.pump(readable);
+        this.wait(() => this.pump(readable));
         return;
       }
       more = readable.push(chunk) && chunk !== null;
@@ -171,6 +178,7 @@ class Outbound {
     this.at = 0;
     this.callback = callback;
     this.pump();
+    if (this.callback === callback) this.callback = AsyncLocalStorage.bind(callback);
   }
 
   granted(bytes) {

@@ -12,18 +12,17 @@ function guard(worker) {
   process.on('uncaughtException', (error) => crashed(worker, error));
   process.on('unhandledRejection', (reason) => rejected(worker, reason));
   worker.watcher = new QuietWatch(worker);
+  // For the server's debugger, when the loop is blocked: on whose behalf does this code run?
+  Object.defineProperty(globalThis, Symbol.for('wakeful.current'), { value: () => worker.streamOf(storage.getStore()) });
 }
 
 /** process.exit: the attempt that called it is named, then the process really ends. */
 function exitCalled(worker, code) {
   const shown = `process.exit(${code === undefined ? '' : String(code)})`;
-  const attempt = storage.getStore();
   if (worker.phase === 'loading') {
     worker.loadFailed(new Error(`${shown} was called while the code was loading`));
-  } else if (attempt !== undefined && !attempt.ended) {
-    attempt.fail('crash', new Error(`${shown} was called`));
   } else {
-    worker.logError(attempt, `The worker ends: ${shown} was called outside of a running attempt`, new Error(shown));
+    worker.crash(storage.getStore(), new Error(`${shown} was called`));
   }
   worker.link.flushSync();
   worker.exit(code);
@@ -31,14 +30,8 @@ function exitCalled(worker, code) {
 
 /** After an uncaught exception the state of the process is anybody's guess: it ends. */
 function crashed(worker, error) {
-  const attempt = storage.getStore();
-  if (worker.phase === 'loading') {
-    worker.loadFailed(error);
-  } else if (attempt !== undefined && !attempt.ended) {
-    attempt.fail('crash', error);
-  } else {
-    worker.logError(attempt, 'The worker ends: an exception outside of a running attempt was not caught', error);
-  }
+  if (worker.phase === 'loading') worker.loadFailed(error);
+  else worker.crash(storage.getStore(), error);
   worker.link.flushSync();
   worker.leave(CRASH_EXIT);
 }

@@ -181,6 +181,23 @@ class Worker {
     if (this.retiring) this.leaveIfDone();
   }
 
+  /** The stream that names an attempt; 0 for none, or when another one has its number by now. */
+  streamOf(attempt) {
+    if (attempt === undefined) return 0;
+    const owner = this.attempts.get(attempt.stream);
+    return owner === undefined || owner === attempt ? attempt.stream : 0;
+  }
+
+  /** The process is about to end, and this attempt (undefined: nobody knows who) is the cause. */
+  crash(attempt, error) {
+    if (attempt !== undefined && !attempt.ended) {
+      attempt.fail('crash', error);
+      return;
+    }
+    this.logError(attempt, 'The worker ends', error);
+    this.link.sendJson(frames.FAIL, this.streamOf(attempt), { kind: 'crash', ...describeError(error, this.paths) });
+  }
+
   logError(attempt, what, error) {
     const { name, message, stack } = describeError(error, this.paths);
     const text = `${what}: ${stack === '' ? `${name}: ${message}` : stack}`;

@@ -215,8 +215,8 @@ const methods = {
   },
 
   _destroy(error, callback) {
-    // A request that the caller gave up must not end the process for want of a listener.
-    callback(error !== null && this.listenerCount('error') === 0 && this._attempt.cancelled !== null ? null : error);
+    // A request that breaks off must not end the process for want of a listener.
+    callback(this.listenerCount('error') > 0 ? error : null);
   },
 
   setTimeout() {

@@ -69,7 +69,7 @@ function webStream(inbound) {
             try {
               const chunk = inbound.take();
               if (chunk === undefined) {
-                inbound.onReady = pull;
+                inbound.wait(pull);
                 return;
               }
               if (chunk === null) {

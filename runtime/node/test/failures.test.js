@@ -141,7 +141,7 @@ test('no attempt that something can still finish is given up', async (t) => {
   const { worker } = await start(t, `const { promisify } = require('node:util');
     const waits = {
       timer: () => new Promise((resolve) => setTimeout(resolve, 3000)),
-      scrypt: () => promisify(require('node:crypto').scrypt)('a', 'b', 64, { N: 2 ** 17, p: 16, maxmem: 2 ** 30 }),
+      scrypt: () => promisify(require('node:crypto').scrypt)('a', 'b', 64, { N: 2 ** 17, p: 7, maxmem: 2 ** 30 }),
       child: () => promisify(require('node:child_process').execFile)(process.execPath, ['-e', 'setTimeout(() => {}, 2500)']),
       server: () => require('wakeful').db.shop.query('select 1'),
       body: (req) => req.buffer(),
@@ -189,4 +189,51 @@ test('a frame that the protocol does not allow ends the worker', async (t) => {
   worker.socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 1]));
   assert.equal((await worker.exited).code, 1);
   assert.match(worker.logs(0).at(-1).text, /a frame of 4294967295 bytes/);
+});
+
+for (const [name, code] of [
+  ['process.exit', 'process.exit(4)'],
+  ['an exception', "throw new Error('4')"],
+]) {
+  test(`${name} after the answer still names its attempt`, async (t) => {
+    const { worker } = await start(t, `module.exports = (req, res) => { if (req.url === '/wait') return; res.end('x'); setTimeout(() => { ${code}; }, 20); };`);
+    worker.http('/wait');
+    const culprit = worker.http('/');
+    assert.equal((await worker.answer(culprit)).text, 'x');
+    await worker.exited;
+    const fails = worker.frames.filter((one) => one.kind === frames.FAIL);
+    assert.deepEqual(fails.map((one) => [one.stream, JSON.parse(one.payload).kind]), [[culprit, 'crash']]);
+    assert.match(worker.logs(0).at(-1).text, /^The worker ends: Error: /);
+  });
+}
+
+test('a crash that belongs to no attempt is named by stream 0', async (t) => {
+  const { worker } = await start(t, "setTimeout(() => { throw new Error('stray'); }, 100); module.exports = (req, res) => {};");
+  worker.http('/');
+  await worker.exited;
+  const fails = worker.frames.filter((one) => one.kind === frames.FAIL);
+  assert.deepEqual(fails.map((one) => [one.stream, JSON.parse(one.payload).message]), [[0, 'stray']]);
+});
+
+test('a debugger can ask whose code runs', async (t) => {
+  const { worker } = await start(t, `const current = globalThis[Symbol.for('wakeful.current')]; const outside = current();
+    module.exports = async (req, res) => { await new Promise((resolve) => setTimeout(resolve, 5)); return [outside, current()].join(); };`);
+  const first = worker.http('/');
+  const second = worker.http('/');
+  assert.equal((await worker.answer(second)).text, `0,${second}`);
+  assert.equal((await worker.answer(first)).text, `0,${first}`);
+});
+
+test('a body that is not read to its end when the answer ends harms nobody', async (t) => {
+  const { worker } = await start(t, `const fs = require('node:fs');
+    module.exports = (req, res) => {
+      if (req.url === '/ping') return 'pong';
+      req.pipe(new (require('node:stream').PassThrough)()).resume();
+      req.on('close', () => console.log('closed'));
+      setTimeout(() => res.end('early'), 5);
+    };`);
+  const stream = worker.http('/', { method: 'POST', open: true, body: 'a' });
+  assert.equal((await worker.answer(stream)).text, 'early');
+  await worker.until(() => worker.logs().some((line) => line.text === 'closed'), 'the request to close');
+  assert.equal((await worker.get('/ping')).text, 'pong');
 });

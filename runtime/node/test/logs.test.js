@@ -93,3 +93,28 @@ test('a line that is too long is cut, and says so', async (t) => {
   await worker.answer(stream);
   assert.equal(worker.logs(stream)[0].text, `${'y'.repeat(65_536)} … (cut)`);
 });
+
+test('what the server sets off is logged by the attempt it concerns', async (t) => {
+  const { worker } = await start(t, `module.exports = (req, res) => {
+    req.on('data', (chunk) => console.log('data ' + chunk)).on('end', () => console.log('end'));
+    req.signal.addEventListener('abort', () => console.log('abort'));
+    res.on('drain', () => console.log('drain')).on('close', () => console.log('close'));
+    res.write(Buffer.alloc(400_000));
+  };`);
+  const stream = worker.http('/', { method: 'POST', open: true, body: '1' });
+  const lines = () => worker.logs().map((line) => [line.stream, line.text]);
+  const expect = async (text) => {
+    await worker.until(() => lines().some(([, one]) => one === text), text);
+    assert.deepEqual(lines().find(([, one]) => one === text), [stream, text]);
+  };
+  await expect('data 1');
+  worker.data(stream, '2');
+  await expect('data 2');
+  worker.end(stream);
+  await expect('end');
+  worker.credit(stream, 1_000_000);
+  await expect('drain');
+  worker.cancel(stream, 1);
+  await expect('abort');
+  await expect('close');
+});
