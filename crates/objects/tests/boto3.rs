@@ -86,7 +86,7 @@ fn run(command: &mut Command) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boto3_finds_what_it_expects_of_s3() {
-    let world = World::new();
+    let world = World::durable();
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();

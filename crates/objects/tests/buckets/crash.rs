@@ -45,7 +45,12 @@ async fn what_may_have_happened_keeps_its_blob() {
 
 #[tokio::test]
 async fn a_restart_keeps_what_is_visible_and_sweeps_the_rest() {
-    let world = World::new();
+    for world in [World::new(), World::durable()] {
+        restart_and_sweep(world).await;
+    }
+}
+
+async fn restart_and_sweep(world: World) {
     world.put("small", "x").await.unwrap();
     world.put("large", noise(900_000)).await.unwrap();
     let headers = wakeful_objects::Headers::default();

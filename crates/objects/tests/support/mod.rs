@@ -28,7 +28,7 @@ use wakeful_core::{
 use wakeful_objects::{
     Body, BodyError, Buckets, ByteRange, Expect, Headers, ObjectError, Options, Written,
 };
-use wakeful_store::MemoryStore;
+use wakeful_store::{MemoryStore, SqliteStore};
 
 /// A clock that tests move.
 pub struct TestClock(AtomicI64);
@@ -164,10 +164,30 @@ impl Sink for TestSink {
     }
 }
 
+/// What holds the index.
+enum Backing {
+    Memory(MemoryStore),
+    Sqlite(SqliteStore),
+}
+
+impl Backing {
+    fn port(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => Arc::new(store.clone()),
+            Self::Sqlite(store) => Arc::new(store.clone()),
+        }
+    }
+}
+
+fn open_sqlite(folder: &TempDir, clock: &Arc<TestClock>) -> Backing {
+    let options = wakeful_store::Options::new(folder.path().join("store"), clock.clone());
+    Backing::Sqlite(SqliteStore::open(options).unwrap())
+}
+
 /// Buckets `photos` and `other` over a memory store and a temporary folder.
 pub struct World {
     pub buckets: Buckets,
-    pub store: MemoryStore,
+    store: Backing,
     pub clock: Arc<TestClock>,
     sink: Arc<SinkState>,
     folder: Arc<TempDir>,
@@ -177,21 +197,21 @@ impl World {
     pub fn new() -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000)));
-        Self::over(
-            MemoryStore::new(Epoch(1)),
-            folder,
-            clock,
-            Arc::new(IdSource::after(0)),
-        )
+        let store = Backing::Memory(MemoryStore::new(Epoch(1)));
+        Self::over(store, folder, clock)
     }
 
-    fn over(
-        store: MemoryStore,
-        folder: Arc<TempDir>,
-        clock: Arc<TestClock>,
-        ids: Arc<IdSource>,
-    ) -> Self {
-        let shared: Arc<dyn Store> = Arc::new(store.clone());
+    /// The same over a store on disk.
+    pub fn durable() -> Self {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000)));
+        let store = open_sqlite(&folder, &clock);
+        Self::over(store, folder, clock)
+    }
+
+    fn over(store: Backing, folder: Arc<TempDir>, clock: Arc<TestClock>) -> Self {
+        let ids = Arc::new(IdSource::after(0));
+        let shared = store.port();
         let sink = Arc::new(SinkState {
             store: shared.clone(),
             ids: ids.clone(),
@@ -225,16 +245,18 @@ impl World {
         }
     }
 
-    /// As after kill -9: nothing is closed, everything in memory is forgotten.
+    /// As after kill -9: everything in memory is forgotten. (A store on disk is closed, since
+    /// one process cannot open it twice.)
     pub fn restart(self) -> Self {
         self.clock.advance(1000);
-        let store = self.store.restart();
-        Self::over(
-            store,
-            self.folder.clone(),
-            self.clock.clone(),
-            Arc::new(IdSource::after(0)),
-        )
+        let store = match &self.store {
+            Backing::Memory(store) => Backing::Memory(store.restart()),
+            Backing::Sqlite(store) => {
+                store.close();
+                open_sqlite(&self.folder, &self.clock)
+            }
+        };
+        Self::over(store, self.folder.clone(), self.clock.clone())
     }
 
     /// The events so far; forgets them.
@@ -279,7 +301,7 @@ impl World {
             .map(|file| file.file_name().unwrap().to_str().unwrap().to_owned())
             .map(|name| BlobId(i64::from_str_radix(&name, 16).unwrap()))
             .collect::<Vec<_>>();
-        let orphans = self.store.unreferenced(ids.clone()).await.unwrap();
+        let orphans = self.store.port().unreferenced(ids.clone()).await.unwrap();
         ids.len() - orphans.len()
     }
 
