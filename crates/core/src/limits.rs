@@ -190,6 +190,10 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const ADMIN_PAGE: usize = 100;
 /// The most entries of one page of an admin list.
 pub const MAX_ADMIN_PAGE: usize = 1000;
+/// How long the rest of a body that was refused is read, so that its sender hears why.
+pub const LINGER: Duration = Duration::from_secs(5);
+/// How much of it, bytes.
+pub const LINGER_BYTES: u64 = 64 * MIB;
 /// Log streams that may be followed at once over the admin API.
 pub const LOG_FOLLOWERS: usize = 64;
 

@@ -7,6 +7,7 @@
 mod error;
 mod extract;
 mod guard;
+mod lingering;
 pub mod model;
 mod openapi;
 mod routes;

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{
+    Args, Parser, Subcommand, ValueHint,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use wakeful_core::{
     id::RunId,
     name::{
@@ -136,6 +139,11 @@ Without a running server the vault in the data folder is changed directly."
     Key(KeyCommand),
 }
 
+/// A folder; nothing at all is let through for those who set WAKEFUL_DATA to nothing.
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// `dev` and `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -152,7 +160,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = AWS_ADDRESS)]
     pub aws: SocketAddr,
     /// The folder of the server's state [default: .wakeful in the project]
-    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true, value_parser = folder())]
     pub data: Option<PathBuf>,
     /// Write the addresses and keys to this file (JSON, for the owner alone) once all is ready
     #[arg(long, value_name = "FILE")]
@@ -189,7 +197,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME")]
     pub env: Option<EnvironmentName>,
     /// The data folder of `wakeful dev` [default: .wakeful in the project]
-    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true, value_parser = folder())]
     pub data: Option<PathBuf>,
     /// Print the problems as JSON
     #[arg(long)]
@@ -200,7 +208,7 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct AskArgs {
     /// The data folder of the server [default: that of the project around here]
-    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true, value_parser = folder())]
     pub data: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

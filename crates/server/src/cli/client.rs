@@ -125,7 +125,9 @@ impl Client {
         length: Option<u64>,
         body: &mut dyn Read,
     ) -> Result<T, CliError> {
+        // Nothing is sent before the server wants it: a refusal comes before the body.
         let mut request = self.request(Method::PUT, path)?;
+        request = request.header(header::EXPECT, "100-continue");
         if let Some(kind) = content_type {
             request = request.header(header::CONTENT_TYPE, kind);
         }
@@ -235,7 +237,7 @@ impl Client {
 }
 
 fn broken(path: &str, cause: &dyn std::fmt::Display) -> CliError {
-    let path = path.split('?').next().unwrap_or_default();
+    let path = super::words::brief(path.split('?').next().unwrap_or_default(), 80);
     CliError::Broken {
         doing: format!("the exchange with the server failed ({path})"),
         cause: cause.to_string(),

@@ -58,6 +58,8 @@ pub(super) fn server_or_folder(data: Option<&Path>) -> Result<Reached, CliError>
 }
 
 fn reach(data: Option<&Path>, around: Surroundings) -> Result<Reached, CliError> {
+    // A variable that is set to nothing says nothing.
+    let data = data.filter(|folder| !folder.as_os_str().is_empty());
     if data.is_none()
         && let Some(admin) = &around.admin
     {

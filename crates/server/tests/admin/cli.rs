@@ -333,6 +333,38 @@ async fn secrets_and_keys_with_a_server_and_without() {
     assert_eq!(scene.fail(&["secret", "rm", "OTHER"]).await.0, 1);
 }
 
+/// Whoever is still sending hears why it was refused, and not that a pipe broke.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_upload_that_is_refused_says_why() {
+    const LARGE: &[u8] = &[7; 32 * 1024 * 1024];
+    let scene = Scene::new().await;
+    std::fs::write(scene.here().join("large.bin"), LARGE).unwrap();
+    for args in [
+        &["bucket", "put", "nowhere", "large.bin"][..],
+        &["bucket", "put", "nowhere", "-", "--key", "k"],
+    ] {
+        let output = scene.run_with(args, LARGE).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("there is no bucket `nowhere`"), "{errors}");
+    }
+    // A client that does not ask first.
+    let file = AddressFile::read(&scene.here().join(".wakeful").join(ADDRESSES_FILE));
+    let admin = file.unwrap().unwrap().admin;
+    let key = scene.rig.key.clone();
+    let put = move || {
+        let url = format!("http://{admin}/v1/buckets/nowhere/objects/k");
+        let request = ureq::put(url).header("authorization", format!("Bearer {key}"));
+        let request = request
+            .config()
+            .http_status_as_error(false)
+            .proxy(None)
+            .build();
+        request.send(LARGE).unwrap().status().as_u16()
+    };
+    assert_eq!(tokio::task::spawn_blocking(put).await.unwrap(), 404);
+}
+
 /// Every code of `wakeful --help`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exit_codes() {
@@ -380,6 +412,7 @@ async fn exit_codes() {
     for (variables, expected) in [
         (&[][..], 4),
         (&[("WAKEFUL_ADMIN", "127.0.0.1:1"), ("WAKEFUL_KEY", "k")], 4),
+        (&[("WAKEFUL_DATA", "")], 4),
         (&[("WAKEFUL_ADMIN", admin.as_str())], 5),
         (
             &[("WAKEFUL_ADMIN", admin.as_str()), ("WAKEFUL_KEY", "wrong")],

@@ -21,6 +21,7 @@ use crate::admin::{
     Admin,
     error::ApiError,
     extract::{Params, Place},
+    lingering::Lingering,
     model::{BucketInfo, BucketList, ErrorBody, ObjectEntry, ObjectList},
 };
 
@@ -166,8 +167,8 @@ pub(super) async fn put_object(
         ..Headers::default()
     };
     let expect = expectation(&headers)?;
-    let stream = body
-        .into_data_stream()
+    let awaited = headers.contains_key(header::EXPECT);
+    let stream = Lingering::new(body.into_data_stream(), awaited)
         .map_err(|error| BodyError::Broken(error.to_string()));
     let body = Body::new(stream)
         .with_size(length(&headers)?)

@@ -21,7 +21,7 @@ use crate::{
         words,
     },
     deploy::{self, ManifestError},
-    options::{DATA_FOLDER, MANIFEST, Mode},
+    options::{MANIFEST, Mode},
     undeclared::{self, Undeclared},
 };
 
@@ -33,7 +33,7 @@ pub(super) fn run(args: CheckArgs) -> Result<(), CliError> {
     };
     let path = args.dir.join(MANIFEST);
     if args.fix {
-        let data = args.data.unwrap_or_else(|| args.dir.join(DATA_FOLDER));
+        let data = super::data_folder(args.data, &args.dir);
         fix(&mut out, &path, &data)?;
     }
     match deploy::read(&args.dir, &environment) {

@@ -1,13 +1,13 @@
 //! `dead`.
 
-use wakeful_core::{limits, name::FunctionName};
+use wakeful_core::{limits, name::FunctionName, time::Timestamp};
 
 use super::{agreed, now, out, runs};
 use crate::{
     admin::model::{Affected, DeadLetter, DeadList, Selection},
     cli::{
         args::{AskArgs, DeadCommand, SelectArgs},
-        client::Query,
+        client::{Client, Query},
         error::CliError,
         out::{Format, Tone},
         reach, words,
@@ -40,6 +40,30 @@ pub(super) fn run(command: DeadCommand) -> Result<(), CliError> {
 
 fn list(function: Option<&FunctionName>, limit: usize, ask: &AskArgs) -> Result<(), CliError> {
     let client = reach::server(ask.data.as_deref())?;
+    let all = collect(&client, function, limit)?;
+    let mut out = out(ask.json);
+    if out.format == Format::Json {
+        return out.json(&all);
+    }
+    if all.dead.is_empty() {
+        return out.line("No dead letters.");
+    }
+    let now = now();
+    let rows = all.dead.iter().map(|dead| row(dead, now)).collect();
+    let head = ["RUN", "FUNCTION", "DIED", "REASON", "ATTEMPTS", "ERROR"];
+    out.table(&head, rows)?;
+    if all.next.is_some() {
+        out.line(&out.paint(Tone::Dim, "There are more: see them with --limit."))?;
+    }
+    Ok(())
+}
+
+/// As many dead letters as were asked for, page by page.
+fn collect(
+    client: &Client,
+    function: Option<&FunctionName>,
+    limit: usize,
+) -> Result<DeadList, CliError> {
     let mut all = DeadList {
         dead: Vec::new(),
         next: None,
@@ -54,42 +78,24 @@ fn list(function: Option<&FunctionName>, limit: usize, ask: &AskArgs) -> Result<
         all.dead.extend(page.dead);
         all.next = page.next;
         if all.next.is_none() || all.dead.len() >= limit {
-            break;
+            return Ok(all);
         }
     }
-    let mut out = out(ask.json);
-    if out.format == Format::Json {
-        return out.json(&all);
-    }
-    if all.dead.is_empty() {
-        return out.line("No dead letters.");
-    }
-    let now = now();
-    let row = |dead: &DeadLetter| {
-        let reason = serde_json::to_value(dead.reason).unwrap_or_default();
-        let reason = reason.as_str().unwrap_or_default().replace('_', " ");
-        let why = dead
-            .failure
-            .as_ref()
-            .map(|failure| format!("{}: {}", failure.name, failure.message));
-        vec![
-            (Tone::Plain, dead.run.to_string()),
-            (Tone::Bold, dead.function.to_string()),
-            (Tone::Dim, words::relative(dead.died_at.0, now)),
-            (Tone::Warn, reason),
-            (Tone::Plain, dead.attempts.to_string()),
-            (Tone::Bad, words::brief(&why.unwrap_or_default(), 80)),
-        ]
-    };
-    let rows = all.dead.iter().map(row).collect();
-    out.table(
-        &["RUN", "FUNCTION", "DIED", "REASON", "ATTEMPTS", "ERROR"],
-        rows,
-    )?;
-    if all.next.is_some() {
-        out.line(&out.paint(Tone::Dim, "There are more: see them with --limit."))?;
-    }
-    Ok(())
+}
+
+fn row(dead: &DeadLetter, now: Timestamp) -> Vec<(Tone, String)> {
+    let reason = serde_json::to_value(dead.reason).unwrap_or_default();
+    let reason = reason.as_str().unwrap_or_default().replace('_', " ");
+    let failure = dead.failure.as_ref();
+    let why = failure.map(|failure| format!("{}: {}", failure.name, failure.message));
+    vec![
+        (Tone::Plain, dead.run.to_string()),
+        (Tone::Bold, dead.function.to_string()),
+        (Tone::Dim, words::relative(dead.died_at.0, now)),
+        (Tone::Warn, reason),
+        (Tone::Plain, dead.attempts.to_string()),
+        (Tone::Bad, words::brief(&why.unwrap_or_default(), 80)),
+    ]
 }
 
 fn act(select: &SelectArgs, verb: &str, done: &str) -> Result<(), CliError> {

@@ -15,7 +15,7 @@ mod serve;
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use wakeful_core::{port::Clock, time::Timestamp};
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    options::{Mode, ServeError, ServeOptions},
+    options::{DATA_FOLDER, Mode, ServeError, ServeOptions},
 };
 
 /// Does what the command says.
@@ -115,6 +115,12 @@ fn agreed(question: &str, flag: &str) -> Result<bool, CliError> {
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(CliError::file("read the answer"))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The data folder that was named, or that of the project.
+fn data_folder(named: Option<PathBuf>, project: &Path) -> PathBuf {
+    let named = named.filter(|folder| !folder.as_os_str().is_empty());
+    named.unwrap_or_else(|| project.join(DATA_FOLDER))
 }
 
 /// Whether a path on the command line means standard input or output.

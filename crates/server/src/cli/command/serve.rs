@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{args::ServeArgs, error::CliError},
-    options::{DATA_FOLDER, Mode, ServeOptions},
+    options::{Mode, ServeOptions},
 };
 
 pub(super) fn options(mode: Mode, args: ServeArgs) -> Result<ServeOptions, CliError> {
@@ -12,7 +12,7 @@ pub(super) fn options(mode: Mode, args: ServeArgs) -> Result<ServeOptions, CliEr
     };
     Ok(ServeOptions {
         mode,
-        data: args.data.unwrap_or_else(|| args.dir.join(DATA_FOLDER)),
+        data: super::data_folder(args.data, &args.dir),
         dir: args.dir,
         http: args.http,
         admin: args.admin,
