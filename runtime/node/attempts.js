@@ -41,6 +41,8 @@ class Attempt {
     this.ended = false;
     /** Its handler has returned, or its promise settled. */
     this.settled = false;
+    /** Nothing of it is left to do. */
+    this.through = false;
     /** Its answer has begun. */
     this.responded = false;
     /** Promises that go on after the answer (`waitUntil`). */

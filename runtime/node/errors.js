@@ -7,6 +7,8 @@ const util = require('node:util');
 const { pathToFileURL } = require('node:url');
 const limits = require('./limits');
 
+/** Causes of causes that are shown; a cause may be its own. */
+const MAX_CAUSES = 5;
 const FRAME = /^\s+at /;
 const INSIDE = /node:(?:internal\/|async_hooks|diagnostics_channel)|data:text\/javascript/;
 
@@ -57,7 +59,11 @@ function read(error, key) {
 }
 
 function isError(value) {
-  return value instanceof Error || util.types.isNativeError(value);
+  try {
+    return value instanceof Error || util.types.isNativeError(value);
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a line of a stack says something to the user: no frame of ours or of Node's inside. */
@@ -66,17 +72,17 @@ function isTelling(line) {
   return !line.includes(__dirname) && !INSIDE.test(line);
 }
 
-function stackOf(error) {
+function stackOf(error, causes = MAX_CAUSES) {
   const stack = read(error, 'stack');
   if (typeof stack !== 'string') return '';
   const own = stack.split('\n').filter(isTelling).join('\n');
   const cause = read(error, 'cause');
-  return isError(cause) ? `${own}\nCaused by: ${stackOf(cause)}` : own;
+  return isError(cause) && causes > 0 ? `${own}\nCaused by: ${stackOf(cause, causes - 1)}` : own;
 }
 
 function messageOf(error) {
   const message = read(error, 'message');
-  return typeof message === 'string' ? message : String(message);
+  return typeof message === 'string' ? message : util.inspect(message, { depth: 1 });
 }
 
 /** `{name, message, stack}` of anything that was thrown. */

@@ -48,7 +48,10 @@ class Host {
     const open = attempt !== undefined && !attempt.ended ? attempt : null;
     const call = new Call(this.nextStream(), op, open);
     return new Promise((resolve, reject) => {
-      const text = JSON.stringify(params);
+      const text = Buffer.from(JSON.stringify(params));
+      if (text.length > limits.MAX_PARAMS) {
+        throw new WakefulError('too_large', `the parameters of ${op} are larger than ${limits.MAX_PARAMS} bytes`, op);
+      }
       call.resolve = resolve;
       call.reject = reject;
       this.calls.set(call.stream, call);
@@ -69,8 +72,7 @@ class Host {
     return (this.last | CALL_BIT) >>> 0;
   }
 
-  open(call, params, body, flags) {
-    const paramBytes = Buffer.from(params);
+  open(call, paramBytes, body, flags) {
     const front = Buffer.allocUnsafe(10 + call.op.length + paramBytes.length);
     front[0] = flags;
     putU32(front, 1, call.attempt === null ? 0 : call.attempt.stream);

@@ -15,6 +15,8 @@ module.exports = {
   MAX_DATA: 64 * KIB,
   /** A whole body up to this many bytes goes out in the opening frame. */
   MAX_OPENING: MIB,
+  /** Bytes of the parameters of a call to the server; its frame holds them whole. */
+  MAX_PARAMS: 8 * MIB,
   /** Bodies above this are written by reference, below they are copied into the outgoing buffer. */
   COPY_BELOW: 32 * KIB,
   /** Bytes read from the socket at once. */

@@ -89,11 +89,12 @@ function uploadOf(body) {
   throw new TypeError(`put() takes a string, bytes, a stream or a Blob, not ${describe(body)}`);
 }
 
-/** The media type that a body brings along: a Blob, a Response, an object of a bucket. */
+/** The media type that a body brings along: a Blob, a Response, a request, an object of a bucket. */
 function typeOf(body) {
   if (body === null || typeof body !== 'object' || ArrayBuffer.isView(body)) return undefined;
   if (body instanceof BucketObject) return body.contentType;
   if (typeof body.headers?.get === 'function') return body.headers.get('content-type') ?? undefined;
+  if (typeof body.headers?.['content-type'] === 'string') return body.headers['content-type'];
   return typeof body.type === 'string' && body.type.includes('/') ? body.type : undefined;
 }
 

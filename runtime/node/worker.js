@@ -29,8 +29,8 @@ class Worker {
     this.handlers = [];
     /** Attempts whose stream is open, by its number. */
     this.attempts = new Map();
-    /** Attempts that run or have work left. */
-    this.running = new Set();
+    /** How many attempts run or have work left. */
+    this.running = 0;
     this.retiring = false;
     /** Counts everything that crosses the link: two looks that find it unchanged saw silence. */
     this.activity = 0;
@@ -123,7 +123,7 @@ class Worker {
     const high = u32(bytes, start + 8);
     const attempt = new Attempt(this, stream, high, low, u32(bytes, start + 12), u32(bytes, start + 16));
     this.attempts.set(stream, attempt);
-    this.running.add(attempt);
+    this.running += 1;
     const rest = start + 20;
     const handler = this.handlers[bytes[start + 2] | (bytes[start + 3] << 8)];
     if (handler === undefined) {
@@ -175,8 +175,9 @@ class Worker {
   }
 
   onSettled(attempt) {
-    if (!attempt.ended || !attempt.settled || attempt.background > 0) return;
-    this.running.delete(attempt);
+    if (!attempt.ended || !attempt.settled || attempt.background > 0 || attempt.through) return;
+    attempt.through = true;
+    this.running -= 1;
     if (attempt.calls !== null) this.host.forget(attempt);
     if (this.retiring) this.leaveIfDone();
   }
@@ -206,7 +207,7 @@ class Worker {
   }
 
   leaveIfDone() {
-    if (this.running.size > 0) return;
+    if (this.running > 0) return;
     // What was said last gets through before the socket closes.
     if (this.link.pending === 0) this.leave(0);
     else setTimeout(() => this.leaveIfDone(), 1);

@@ -31,6 +31,8 @@ check('a rejection', "async () => { throw new RangeError('bad'); }", { name: 'Ra
 check('a throw that is no error', "async () => { throw { a: 1 }; }", { message: /^\{ a: 1 \}$/ });
 check('a throw of undefined', 'async () => { throw undefined; }', { message: /^undefined$/ });
 check('an error that cannot be looked at', "async () => { const e = new Error('x'); Object.defineProperty(e, 'message', { get() { throw 1; } }); throw e; }", { message: /^undefined$/ });
+check('an error that is its own cause', "async () => { const e = new Error('me'); e.cause = e; throw e; }", { message: /^me$/ });
+check('a proxy that refuses everything', "async () => { throw new Proxy({}, { getPrototypeOf() { throw 1; }, get() { throw 2; } }); }", { message: /./ });
 check('a throw before the answer', "(req, res) => { throw new Error('bad'); }", { message: /^bad$/ }, { http: true });
 check('a rejection before the answer', "async (req, res) => { throw new Error('bad'); }", { message: /^bad$/ }, { http: true });
 check('a circular result', 'async () => { const a = {}; a.a = a; return a; }', { name: 'TypeError', message: /cannot be written as JSON: Converting circular/ });
@@ -236,4 +238,12 @@ test('a body that is not read to its end when the answer ends harms nobody', asy
   assert.equal((await worker.answer(stream)).text, 'early');
   await worker.until(() => worker.logs().some((line) => line.text === 'closed'), 'the request to close');
   assert.equal((await worker.get('/ping')).text, 'pong');
+});
+
+test('children of user code do not inherit the socket', async (t) => {
+  const { worker } = await start(t, `const { execFileSync } = require('node:child_process');
+    module.exports = () => [require('node:fs').readlinkSync('/proc/self/fd/3'), execFileSync('/bin/sh', ['-c', 'ls -l /proc/self/fd']).toString()];`);
+  const [socket, children] = JSON.parse((await worker.get('/')).text);
+  assert.match(socket, /^socket:\[\d+\]$/);
+  assert.ok(!children.includes(socket), children);
 });

@@ -182,7 +182,7 @@ test('a large object streams through to the caller under both credits', async (t
   assert.equal((await worker.answer(stream)).body.length, sent * piece.length + 3);
 });
 
-test('put: texts, bytes, streams under credit, blobs, a request piped in', async (t) => {
+test('put: texts, bytes, streams under credit, blobs', async (t) => {
   const result = await run(
     t,
     `const { Readable } = require('node:stream');
@@ -318,4 +318,36 @@ test('calls while the code loads belong to no attempt', async (t) => {
   assert.equal(call.attempt, 0);
   worker.reply(call.stream, ROWS);
   assert.equal((await loading).ok, true);
+});
+
+test('a request goes into a bucket as it comes, with its type', async (t) => {
+  const { worker } = await start(t, "const { bucket } = require('wakeful'); module.exports = async (req, res) => res.json(await bucket.photos.put(req.params.name, req));");
+  const stream = worker.http('/', { method: 'PUT', open: true, params: { name: 'ä.png' }, headers: [['content-type', 'image/png']], body: 'a' });
+  const call = await worker.call(0);
+  assert.deepEqual(call.params, { bucket: 'photos', key: 'ä.png', contentType: 'image/png' });
+  assert.equal(call.attempt, stream);
+  await worker.frame(frames.DATA, call.stream);
+  worker.data(stream, 'bc');
+  worker.end(stream);
+  await worker.frame(frames.END, call.stream);
+  const sent = worker.frames.filter((one) => one.kind === frames.DATA && one.stream === call.stream).map((one) => one.payload.toString());
+  assert.equal(sent.join(''), 'abc');
+  worker.reply(call.stream, { etag: 'e', size: 3 });
+  assert.equal((await worker.answer(stream)).text, '{"key":"ä.png","etag":"e","size":3}');
+});
+
+test('a request whose caller goes away is no object', async (t) => {
+  const { worker } = await start(t, "const { bucket } = require('wakeful'); module.exports = async (req, res) => res.json(await bucket.photos.put('k', req));");
+  const stream = worker.http('/', { method: 'PUT', open: true, body: 'a' });
+  const call = await worker.call(0);
+  await worker.frame(frames.DATA, call.stream);
+  worker.cancel(stream, 1);
+  await worker.frame(frames.FAIL, call.stream);
+  assert.ok(!worker.frames.some((one) => one.kind === frames.END && one.stream === call.stream));
+  assert.equal((await worker.answer(stream)).fail.name, 'AbortError');
+});
+
+test('parameters that no frame holds are refused', async (t) => {
+  const answer = await run(t, "await db.shop.query('x'.repeat(9_000_000));", () => {});
+  assert.equal(answer.fail.message, 'the parameters of db.query are larger than 8388608 bytes');
 });
