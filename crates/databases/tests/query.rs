@@ -549,6 +549,23 @@ async fn another_process_that_holds_the_lock_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_a_killed_writer_left_in_the_log_is_read() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path.parent().unwrap()).unwrap();
+    let live = bench.path.with_file_name("live.db");
+    let writer = rusqlite::Connection::open(&live).unwrap();
+    writer
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+        .unwrap();
+    // The files as they are when the writer dies: nothing was moved out of the log yet.
+    for ending in ["", "-wal"] {
+        let name = |path: &PathBuf| format!("{}{ending}", path.display());
+        std::fs::copy(name(&live), name(&bench.path)).unwrap();
+    }
+    assert_eq!(bench.rows("SELECT a FROM t").await, json!([[1]]));
+}
+
+#[tokio::test]
 async fn a_file_that_took_the_place_of_another_is_noticed() {
     let bench = Bench::new();
     bench

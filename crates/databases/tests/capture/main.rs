@@ -4,3 +4,4 @@ mod bench;
 mod cases;
 mod faults;
 mod migrations;
+mod model;

@@ -175,6 +175,19 @@ async fn a_migration_by_a_function_leaves_no_gap() {
     }
     bench.until_events(20).await;
     assert_eq!(bench.events()[19], r#"insert t/20 null {"a":19,"id":20}"#);
+    let query = Query {
+        database: &name,
+        sql: "DELETE FROM \"_wakeful.shop.dev.shop.outbox\"".to_owned(),
+        params: None,
+        access: Level::Write,
+        tx: None,
+        owner: Owner(1),
+    };
+    let refused = databases.query(query).await.unwrap_err();
+    assert!(
+        refused.message.contains("belongs to change capture"),
+        "{refused}"
+    );
     let gaps = bench
         .reports()
         .iter()

@@ -21,10 +21,11 @@ use crate::capture::{Capture, Report, Trouble, Watched};
 
 /// After a notice of a write, the file is looked at again after these: the notice comes before
 /// the change is visible, and another one may not follow.
-const ECHOES: [Duration; 3] = [
+const ECHOES: [Duration; 4] = [
     Duration::from_millis(1),
     Duration::from_millis(4),
     Duration::from_millis(20),
+    Duration::from_millis(100),
 ];
 /// The waits after trouble: twice as long each time, from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -51,6 +52,7 @@ pub(crate) async fn follow(capture: Capture, path: PathBuf, shutdown: Cancellati
         written: Arc::new(Notify::new()),
         watch: None,
         seen: false,
+        dormant: false,
         open: None,
         look_into_tables: true,
         echoes: VecDeque::new(),
@@ -113,6 +115,8 @@ struct Follower {
     /// Whether the file was there once: then it is not created again, since someone may be about
     /// to put another one in its place.
     seen: bool,
+    /// Whether nobody listens, so that the database is left alone.
+    dormant: bool,
     open: Option<(Outbox, Position)>,
     look_into_tables: bool,
     echoes: VecDeque<Duration>,
@@ -122,6 +126,7 @@ impl Follower {
     async fn turn(&mut self) -> Result<Next, Stop> {
         let (mut outbox, position) = match self.open.take() {
             Some(open) => open,
+            None if self.is_dormant().await? => return Ok(Next::Wait),
             None => self.attach().await?,
         };
         if self.tables.has_changed().unwrap_or(false) {
@@ -195,23 +200,49 @@ impl Follower {
         true
     }
 
-    /// Opens the database and finds out where to go on.
-    async fn attach(&mut self) -> Result<(Outbox, Position), Stop> {
-        if !self.seen {
-            let path = self.path.clone();
-            let created = self.blocking(move || outbox::create(&path)).await?;
-            let created = created.map_err(|cause| {
-                Stop::Trouble(Trouble::CannotOpen {
-                    path: self.path.display().to_string(),
-                    cause,
-                })
-            })?;
-            if created {
-                self.narrator.tell(Report::Created {
-                    path: self.path.display().to_string(),
-                });
+    /// Whether nobody listens, and nothing of an earlier capture has to be taken away: then the
+    /// database is not touched.
+    async fn is_dormant(&mut self) -> Result<bool, Stop> {
+        if !self.tables.borrow().is_empty() {
+            self.dormant = false;
+            return Ok(false);
+        }
+        if self.dormant {
+            return Ok(true);
+        }
+        self.create().await?;
+        let (path, names) = (self.path.clone(), self.names.clone());
+        let there = self
+            .blocking(move || outbox::is_there(&path, &names))
+            .await?;
+        self.dormant = !there.map_err(|error| self.trouble(&error))?;
+        if self.dormant {
+            self.narrator.tell(Report::Dormant);
+        }
+        Ok(self.dormant)
+    }
+
+    /// Creates the database, if it was never there.
+    async fn create(&mut self) -> Result<(), Stop> {
+        if self.seen {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        let created = self.blocking(move || outbox::create(&path)).await?;
+        let shown = self.path.display().to_string();
+        match created {
+            Ok(true) => self.narrator.tell(Report::Created { path: shown }),
+            Ok(false) => {}
+            Err(cause) => {
+                return Err(Stop::Trouble(Trouble::CannotOpen { path: shown, cause }));
             }
         }
+        Ok(())
+    }
+
+    /// Opens the database and finds out where to go on.
+    async fn attach(&mut self) -> Result<(Outbox, Position), Stop> {
+        self.create().await?;
         let checkpoint = self.remembered().await?;
         let (path, names, database) =
             (self.path.clone(), self.names.clone(), self.database.clone());

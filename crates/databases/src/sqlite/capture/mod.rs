@@ -27,6 +27,8 @@
 //!   column appears as null and a new one is missing. A rebuild of the table (create, copy, drop,
 //!   rename) drops the triggers, and rows changed before the change of the schema is seen are
 //!   missed: this is reported. Migrations through `Databases` leave no such gap.
+//! - Capture is one more program that writes: it takes the write lock for a moment when it removes
+//!   what was consumed, so writers need a busy timeout, as they do beside any other writer.
 //! - A connection that switches triggers off (`SQLITE_DBCONFIG_ENABLE_TRIGGER`) is not seen.
 //! - Columns that are computed on every read are in `after`, not in `before`.
 //! - `INTEGER`, `REAL`, `TEXT`, `BLOB` and `NULL` keep their types. A value longer than

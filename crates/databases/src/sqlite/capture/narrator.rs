@@ -84,3 +84,70 @@ fn report(table: &TableName, before: Option<&Standing>, now: &Standing) -> Optio
         (_, Standing::Captured(_)) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Report>>);
+
+    impl Observer for Heard {
+        fn report(&self, _: &DatabaseName, report: Report) {
+            self.0.lock().push(report);
+        }
+    }
+
+    #[test]
+    fn each_thing_is_told_once() {
+        let heard = Arc::new(Heard::default());
+        let mut narrator = Narrator::new("shop".parse().unwrap(), Arc::clone(&heard) as _);
+        let locked = || Trouble::Locked {
+            path: "shop.db".into(),
+        };
+        let full = || Trouble::DiskFull {
+            path: "shop.db".into(),
+        };
+        narrator.recovered();
+        for trouble in [locked(), locked(), full(), locked()] {
+            narrator.trouble(trouble);
+        }
+        narrator.recovered();
+        narrator.recovered();
+        let table: TableName = "t".parse().unwrap();
+        for standing in [
+            Standing::Missing,
+            Standing::Missing,
+            Standing::Captured(Renewal::First),
+            Standing::Captured(Renewal::None),
+            Standing::Captured(Renewal::Again { gap: true }),
+            Standing::Refused("why".into()),
+            Standing::Refused("why".into()),
+        ] {
+            narrator.standings(BTreeMap::from([(table.clone(), standing)]));
+        }
+        let expected = [
+            Report::Trouble(locked()),
+            Report::Trouble(full()),
+            Report::Trouble(locked()),
+            Report::Recovered,
+            Report::TableMissing {
+                table: table.clone(),
+            },
+            Report::TableAppeared {
+                table: table.clone(),
+            },
+            Report::SchemaChanged {
+                table: table.clone(),
+                gap: true,
+            },
+            Report::TableRefused {
+                table,
+                why: "why".into(),
+            },
+        ];
+        assert_eq!(*heard.0.lock(), expected);
+    }
+}

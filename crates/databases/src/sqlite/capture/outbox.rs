@@ -318,6 +318,14 @@ pub(crate) fn create(path: &Path) -> Result<bool, String> {
         .map_err(|error: rusqlite::Error| error.to_string())
 }
 
+/// Whether there is an outbox in the database. Writes nothing.
+pub(super) fn is_there(path: &Path, names: &Names) -> rusqlite::Result<bool> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    install::is_prepared(&conn, names)
+}
+
 /// Makes our tables; how far the outbox says it was consumed.
 fn prepare(conn: &mut Connection, names: &Names) -> rusqlite::Result<i64> {
     let meta = names.meta();

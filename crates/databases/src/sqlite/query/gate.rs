@@ -16,6 +16,8 @@ use rusqlite::{
 };
 use wakeful_core::project::Level;
 
+use super::super::names::OURS;
+
 /// How long SQLite itself waits for a lock before we look whether someone still waits for us.
 const BUSY: Duration = Duration::from_millis(50);
 /// Instructions of SQLite's machine between two looks at whether to stop: some 20 µs.
@@ -106,7 +108,7 @@ impl Guarded {
         let gate = Arc::new(Gate::default());
         let asked = Arc::clone(&gate);
         conn.authorizer(Some(move |context: AuthContext<'_>| {
-            asked.authorize(role, &context.action)
+            asked.authorize(role, &context)
         }))?;
         let asked = Arc::clone(&gate);
         conn.progress_handler(PROGRESS, Some(move || asked.is_stopped()))?;
@@ -141,7 +143,7 @@ impl Gate {
         !self.ours.load(Ordering::SeqCst) && self.stop.lock().load(Ordering::SeqCst)
     }
 
-    fn authorize(&self, role: Role, action: &AuthAction<'_>) -> Authorization {
+    fn authorize(&self, role: Role, context: &AuthContext<'_>) -> Authorization {
         if self.ours.load(Ordering::SeqCst) {
             return Authorization::Allow;
         }
@@ -149,7 +151,12 @@ impl Gate {
             true => Role::Reader,
             false => role,
         };
-        match refusal(role, action) {
+        let refusal = refusal(role, &context.action).or_else(|| match context.accessor {
+            // Triggers of ours write there; nobody else should.
+            Some(_) => None,
+            None => ours_refusal(&context.action),
+        });
+        match refusal {
             None => Authorization::Allow,
             Some(why) => {
                 *self.denied.lock() = Some(why);
@@ -203,6 +210,21 @@ fn refusal(role: Role, action: &AuthAction<'_>) -> Option<String> {
         _ => return None,
     };
     Some(why)
+}
+
+/// Why the tables of change capture are not for functions to change. (Its triggers go with the
+/// tables that they are on.)
+fn ours_refusal(action: &AuthAction<'_>) -> Option<String> {
+    let name = match action {
+        AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name }
+        | AuthAction::DropTable { table_name }
+        | AuthAction::AlterTable { table_name, .. } => table_name,
+        _ => return None,
+    };
+    name.starts_with(OURS)
+        .then(|| format!("`{name}` belongs to change capture"))
 }
 
 fn pragma_refusal(role: Role, name: &str, value: Option<&str>) -> Option<String> {
