@@ -45,6 +45,16 @@ pub enum ObjectError {
         /// Its length, bytes.
         length: usize,
     },
+    /// A header or user metadata that HTTP cannot carry.
+    #[error(
+        "`{}` is no header: names have lower-case letters, digits and `-`, values no control \
+         characters",
+        name.escape_debug()
+    )]
+    Header {
+        /// Its name.
+        name: String,
+    },
     /// User metadata is too large.
     #[error(
         "{length} bytes of user metadata: no more than {} are kept",

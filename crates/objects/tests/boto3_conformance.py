@@ -95,6 +95,7 @@ def check_buckets():
     assert [b["Name"] for b in rest["Buckets"]] == ["photos"]
     assert s3.head_bucket(Bucket="photos")["BucketRegion"] == "us-east-1"
     assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] is None
+    assert "Status" not in s3.get_bucket_versioning(Bucket="photos")
     fails("404", 404, s3.head_bucket, Bucket="nothing")
     message = fails("NoSuchBucket", 404, s3.put_object, Bucket="nothing", Key="k", Body=b"x")
     assert "[bucket.nothing]" in message, message

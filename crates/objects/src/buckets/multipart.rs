@@ -14,7 +14,7 @@ use wakeful_core::{
 use super::{
     Buckets, Inner,
     publish::{Draft, Operation},
-    put::{body_of, check_metadata},
+    put::{body_of, check_headers},
 };
 use crate::{
     blob::Received,
@@ -37,7 +37,7 @@ impl Buckets {
         checksum: Option<(Algorithm, Option<Coverage>)>,
     ) -> Result<UploadInfo, ObjectError> {
         let at = self.place(bucket, key)?;
-        check_metadata(&headers)?;
+        check_headers(&headers)?;
         let (algorithm, coverage) = checksum.unwrap_or((Algorithm::Crc64Nvme, None));
         let coverage = coverage.unwrap_or(algorithm.default_coverage());
         if !coverage.fits(algorithm) {
@@ -223,16 +223,17 @@ impl Inner {
         match self.submit(Vec::new(), ObjectChange::Part(id, part)).await {
             Ok(true) => {
                 let replaced = upload.parts.iter().find(|part| part.number == number);
-                self.blobs.retire(replaced.map(|part| part.blob.blob));
+                let replaced = replaced.map(|part| part.blob.blob);
+                self.discard(replaced.into_iter().collect()).await;
                 Ok(info)
             }
             Ok(false) => {
-                self.blobs.retire([own]);
+                self.discard(vec![own]).await;
                 Err(ObjectError::NoSuchUpload { key: at.key })
             }
             Err(error) => {
                 if !error.may_have_happened() {
-                    self.blobs.retire([own]);
+                    self.discard(vec![own]).await;
                 }
                 Err(error)
             }
@@ -264,7 +265,7 @@ impl Inner {
             .iter()
             .map(|part| part.blob.blob)
             .filter(|blob| !used.contains(blob));
-        self.blobs.retire(unused);
+        self.discard(unused.collect()).await;
         Ok(written)
     }
 
@@ -287,8 +288,8 @@ impl Inner {
         let _turn = self.uploads.take(&id.0).await;
         let (upload, _) = self.upload(&at, id).await?;
         self.submit(Vec::new(), ObjectChange::Abort(id)).await?;
-        self.blobs
-            .retire(upload.parts.iter().map(|part| part.blob.blob));
+        let parts = upload.parts.iter().map(|part| part.blob.blob);
+        self.discard(parts.collect()).await;
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ impl Inner {
             .as_ref()
             .is_err_and(|error| !error.may_have_happened())
         {
-            self.blobs.retire(own);
+            self.discard(own).await;
         }
         result
     }
@@ -112,10 +112,9 @@ impl Inner {
             };
             let arrival = arrival(
                 &object,
-                &info,
+                info.headers.content_type.as_deref(),
                 verb,
-                object.generation,
-                object.modified,
+                (object.generation, object.modified),
                 draft.operation,
             )?;
             let change = ObjectChange::Put {
@@ -125,7 +124,7 @@ impl Inner {
             };
             if self.submit(vec![arrival], change).await? {
                 let replaced = current.is_some();
-                self.retire_object(current);
+                self.discard(blobs_of(current)).await;
                 return Ok(Written { info, replaced });
             }
         }
@@ -166,15 +165,17 @@ impl Inner {
                 };
             };
             expect.check(&at.key, Some(&current))?;
-            let (info, _) = ObjectInfo::of(&current)?;
+            // What cannot be read any more can be removed all the same.
+            let content_type = ObjectInfo::of(&current)
+                .ok()
+                .and_then(|(info, _)| info.headers.content_type);
             let now = self.clock.now();
             let sequencer = self.ids.draw(now).max(current.generation.saturating_add(1));
             let arrival = arrival(
                 &current,
-                &info,
+                content_type.as_deref(),
                 ObjectVerb::Removed,
-                sequencer,
-                now,
+                (sequencer, now),
                 Operation::Delete,
             )?;
             let change = ObjectChange::Delete {
@@ -182,7 +183,7 @@ impl Inner {
                 expect: current.generation,
             };
             if self.submit(vec![arrival], change).await? {
-                self.retire_object(Some(current));
+                self.discard(blobs_of(Some(current))).await;
                 return Ok(true);
             }
         }
@@ -212,22 +213,29 @@ impl Inner {
         }
     }
 
-    fn retire_object(&self, object: Option<Object>) {
-        self.blobs.retire(
-            object
-                .into_iter()
-                .flat_map(|object| object.blobs)
-                .map(|part| part.blob),
-        );
+    /// Removes blobs that nothing refers to any more. On a thread that may block: removing a
+    /// large file takes its time.
+    pub(super) async fn discard(&self, blobs: Vec<BlobId>) {
+        if blobs.is_empty() {
+            return;
+        }
+        let folder = self.blobs.clone();
+        let removed = self.tasks.spawn_blocking(move || folder.retire(blobs));
+        // Only a panic or the end of the runtime makes this fail; then the next start sweeps.
+        let _ = removed.await;
     }
+}
+
+fn blobs_of(object: Option<Object>) -> Vec<BlobId> {
+    let parts = object.into_iter().flat_map(|object| object.blobs);
+    parts.map(|part| part.blob).collect()
 }
 
 fn arrival(
     object: &Object,
-    info: &ObjectInfo,
+    content_type: Option<&str>,
     verb: ObjectVerb,
-    sequencer: i64,
-    time: Timestamp,
+    (sequencer, time): (i64, Timestamp),
     operation: Operation,
 ) -> Result<Arrival, ObjectError> {
     let bucket = &object.at.bucket.name;
@@ -236,7 +244,7 @@ fn arrival(
         key: &object.at.key,
         size: object.size,
         etag: &object.etag,
-        content_type: info.headers.content_type.as_deref(),
+        content_type,
         sequencer: format!("{sequencer:016X}"),
         operation,
     })?;

@@ -1,6 +1,7 @@
 //! Writing objects whole: put and copy.
 
 use futures::StreamExt;
+use http::{HeaderName, HeaderValue};
 use wakeful_core::{
     limits::{MAX_OBJECT_METADATA, MAX_OBJECT_PART},
     name::BucketName,
@@ -63,7 +64,7 @@ impl Buckets {
         expect: Expect,
         operation: Operation,
     ) -> Result<Written, ObjectError> {
-        check_metadata(&headers)?;
+        check_headers(&headers)?;
         if expect != Expect::Anything {
             // A condition that does not hold is found before the body is taken in.
             let current = self.0.store.object(at.clone()).await?;
@@ -114,7 +115,30 @@ pub(super) fn body_of(source: ObjectRead) -> Body {
     Body::new(stream).with_size(Some(size))
 }
 
-pub(super) fn check_metadata(headers: &Headers) -> Result<(), ObjectError> {
+/// Refuses headers that could not be given back over HTTP, and more metadata than S3 keeps.
+pub(super) fn check_headers(headers: &Headers) -> Result<(), ObjectError> {
+    let known = [
+        ("content-type", &headers.content_type),
+        ("cache-control", &headers.cache_control),
+        ("content-disposition", &headers.content_disposition),
+        ("content-encoding", &headers.content_encoding),
+        ("content-language", &headers.content_language),
+    ];
+    let known = known
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let user = headers
+        .user
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in known.chain(user) {
+        let writable = HeaderValue::from_bytes(value.as_bytes()).is_ok();
+        if !writable || HeaderName::from_lowercase(name.as_bytes()).is_err() {
+            return Err(ObjectError::Header {
+                name: name.to_owned(),
+            });
+        }
+    }
     let length: usize = headers
         .user
         .iter()

@@ -39,6 +39,7 @@ fn code(error: &ObjectError) -> S3ErrorCode {
         ObjectError::NoSuchBucket { .. } => S3ErrorCode::NoSuchBucket,
         ObjectError::Key { length: 0 } => S3ErrorCode::InvalidArgument,
         ObjectError::Key { .. } => S3ErrorCode::KeyTooLongError,
+        ObjectError::Header { .. } => S3ErrorCode::InvalidArgument,
         ObjectError::MetadataTooLarge { .. } => S3ErrorCode::MetadataTooLarge,
         ObjectError::Precondition { .. } => S3ErrorCode::PreconditionFailed,
         ObjectError::NoSuchKey { .. } => S3ErrorCode::NoSuchKey,

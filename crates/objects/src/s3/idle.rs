@@ -21,6 +21,9 @@ pub(super) struct IdleBody {
     inner: Option<Incoming>,
     ended: bool,
     patience: Option<Pin<Box<Sleep>>>,
+    /// Whether the sender was waited for at the last look. The time in which we were busy
+    /// ourselves is not counted against it.
+    waiting: bool,
     rest: Rest,
 }
 
@@ -65,6 +68,7 @@ impl IdleBody {
             inner: Some(inner),
             ended: false,
             patience: None,
+            waiting: false,
             rest,
         }
     }
@@ -91,14 +95,15 @@ impl Body for IdleBody {
         };
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             this.ended |= !matches!(frame, Some(Ok(_)));
-            if let Some(patience) = &mut this.patience {
-                patience.as_mut().reset(Instant::now() + OBJECT_IDLE);
-            }
+            this.waiting = false;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let patience = this
             .patience
             .get_or_insert_with(|| Box::pin(sleep(OBJECT_IDLE)));
+        if !std::mem::replace(&mut this.waiting, true) {
+            patience.as_mut().reset(Instant::now() + OBJECT_IDLE);
+        }
         match patience.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Some(Err(SILENT.into()))),
             Poll::Pending => Poll::Pending,

@@ -79,6 +79,7 @@ impl S3 {
         request: Request<Incoming>,
     ) -> Result<Response<s3s::Body>, HttpError> {
         let form = is_form(&request);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let waits_for_go = request.headers().contains_key(EXPECT);
         let rest = idle::Rest::default();
         let request = request
@@ -100,6 +101,7 @@ impl S3 {
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let id = format!("{:016X}", self.buckets.draw());
+        tracing::debug!(id, %method, path, status = response.status().as_u16(), "S3 request");
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amz-request-id", id);
         }

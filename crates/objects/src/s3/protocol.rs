@@ -49,6 +49,15 @@ impl S3 for Protocol {
         }))
     }
 
+    /// Never enabled, which is what no status says.
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        self.head_of(&request.input.bucket)?;
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
     async fn create_bucket(
         &self,
         request: S3Request<CreateBucketInput>,

@@ -260,6 +260,24 @@ async fn headers_and_metadata_come_back() {
     put(&headers).await.unwrap();
     let head = world.buckets.head(&bucket(), "k").await.unwrap().unwrap();
     assert_eq!(head.headers, headers);
+    let with = |name: &str, value: &str| Headers {
+        user: [(name.to_owned(), value.to_owned())].into(),
+        ..Headers::default()
+    };
+    let unsendable = [
+        with("a b", "x"),
+        with("Upper", "x"),
+        with("", "x"),
+        with("a", "line\nbreak"),
+        Headers::of_type("text/plain\r\nX-Evil: 1"),
+    ];
+    for headers in unsendable {
+        let error = put(&headers).await.unwrap_err();
+        assert!(
+            matches!(error, ObjectError::Header { .. }),
+            "{headers:?}: {error:?}"
+        );
+    }
     let large = Headers {
         user: [("a".to_owned(), "x".repeat(2048))].into(),
         ..Headers::default()
