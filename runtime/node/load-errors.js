@@ -1,7 +1,6 @@
 'use strict';
 // Why the user's code did not load, at the place in the user's own file.
 
-const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { fileURLToPath } = require('node:url');
@@ -112,6 +111,7 @@ function entryFile(entry) {
 function checkSyntax(file, source) {
   if (!/\.[cm]?js$/.test(file)) return null;
   const type = file.endsWith('.cjs') ? 'commonjs' : 'module';
+  const { spawnSync } = require('node:child_process');
   const { status, stderr } = spawnSync(process.execPath, ['--check', `--input-type=${type}`, '-'], {
     input: source,
     env: {},

@@ -38,7 +38,7 @@ async function load(worker, settings) {
   };
 }
 
-/** Environment, working directory and compile cache, before any of the user's code runs. */
+/** Environment and working directory, before any of the user's code runs. */
 function enterFunction(settings) {
   if (settings.style === 'lambda' || !settings.style) {
     Object.assign(process.env, lambdaEnv(settings));
@@ -46,9 +46,6 @@ function enterFunction(settings) {
   }
   for (const [name, value] of Object.entries(settings.env ?? {})) process.env[name] = value;
   process.chdir(settings.root);
-  const cache = process.env.WAKEFUL_COMPILE_CACHE;
-  delete process.env.WAKEFUL_COMPILE_CACHE;
-  if (cache && typeof Module.enableCompileCache === 'function') Module.enableCompileCache(cache);
 }
 
 /** A variable that only lambda handlers see goes back to what the function's settings say. */

@@ -1,7 +1,6 @@
 'use strict';
 // What Express adds to an answer. Written against the methods of http.ServerResponse only.
 
-const { STATUS_CODES } = require('node:http');
 const { statusCode } = require('../headers');
 const { describe } = require('../bodies');
 const { mediaType, withCharset } = require('./mime');
@@ -46,6 +45,11 @@ function cookieText(name, value, options) {
   return text;
 }
 
+/** The words for a status. Node's whole HTTP is loaded for them only when somebody asks. */
+function statusText(status) {
+  return require('node:http').STATUS_CODES[status] || String(status);
+}
+
 const methods = {
   status(code) {
     this.statusCode = statusCode(code);
@@ -55,7 +59,7 @@ const methods = {
   sendStatus(code) {
     this.status(code);
     this.setHeader('content-type', 'text/plain; charset=utf-8');
-    return this.end(STATUS_CODES[this.statusCode] || String(this.statusCode));
+    return this.end(statusText(this.statusCode));
   },
 
   /** set(name, value) or set({name: value, …}). */
@@ -100,7 +104,7 @@ const methods = {
     this.status(status);
     this.location(url);
     this.setHeader('content-type', 'text/plain; charset=utf-8');
-    return this.end(`${STATUS_CODES[status] || status}. Redirecting to ${this.getHeader('location')}`);
+    return this.end(`${statusText(status)}. Redirecting to ${this.getHeader('location')}`);
   },
 
   attachment(filename) {
