@@ -332,3 +332,7 @@ fn wake(waker: Option<Waker>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+#[path = "body_tests.rs"]
+mod tests;

@@ -141,15 +141,21 @@ impl Exchange {
         Arc::new(Self::default())
     }
 
-    /// The answer is here; with a whole body the attempt is over at once.
+    /// The answer is here; with a whole body the attempt is over at once. An answer that comes
+    /// after the caller was told of a failure is dropped.
     pub(crate) fn answer(&self, response: Response, over: Option<Result<(), Failure>>) {
+        let mut late = None;
         self.change(|state| {
+            if state.over.is_some() {
+                late = Some(response);
+                return;
+            }
             state.answered = true;
             state.response = Some(response);
-            if state.over.is_none() {
-                state.over = over;
-            }
+            state.over = over;
         });
+        // Outside of the lock: dropping a body tells its worker.
+        drop(late);
     }
 
     /// The attempt is over. The first word counts.

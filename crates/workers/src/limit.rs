@@ -1,14 +1,13 @@
 //! The concurrency of a function: attempts at once, over all of its versions.
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{Arc, Weak},
 };
 
 use parking_lot::Mutex;
 
-use crate::pool::PoolShared;
+use crate::seating::PoolShared;
 
 /// A number of permits shared by all versions of a function.
 pub struct Limit {
@@ -20,7 +19,7 @@ pub struct Limit {
 struct State {
     used: u32,
     /// Pools that had to hold a reservation back because of this limit.
-    waiting: VecDeque<Weak<PoolShared>>,
+    waiting: Vec<Weak<PoolShared>>,
 }
 
 impl Limit {
@@ -61,7 +60,7 @@ impl Limit {
         }
         let here = Arc::downgrade(pool);
         if !state.waiting.iter().any(|other| other.ptr_eq(&here)) {
-            state.waiting.push_back(here);
+            state.waiting.push(here);
         }
         None
     }
@@ -78,19 +77,20 @@ impl fmt::Debug for Limit {
     }
 }
 
-/// One permit; dropping it gives it back and wakes a pool that waits. Never dropped while a
+/// One permit; dropping it gives it back and wakes the pools that wait. Never dropped while a
 /// pool's lock is held.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Limit>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let next = {
+        let waiting = {
             let mut state = self.0.state.lock();
             state.used -= 1;
-            state.waiting.pop_front()
+            // All of them, a handful of versions: the first may have no place for it.
+            std::mem::take(&mut state.waiting)
         };
-        if let Some(pool) = next.and_then(|pool| pool.upgrade()) {
+        for pool in waiting.iter().filter_map(Weak::upgrade) {
             pool.serve_waiting();
         }
     }

@@ -63,3 +63,54 @@ fn content_hash() -> String {
     }
     hex::encode(&hash.finalize()[..6])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_installed_once_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("state");
+        let first = install_runtime(&inner).unwrap();
+        assert!(
+            first.is_file() && first.starts_with(&inner),
+            "{}",
+            first.display()
+        );
+        let worker = first.with_file_name("worker.js");
+        assert_eq!(
+            fs::read(&worker).unwrap(),
+            *NodeFiles::get("worker.js").unwrap().data
+        );
+        assert!(
+            !first.with_file_name("test").exists(),
+            "tests are not part of it"
+        );
+        fs::write(&worker, "changed").unwrap();
+        assert_eq!(install_runtime(&inner).unwrap(), first);
+        assert_eq!(
+            fs::read(&worker).unwrap(),
+            b"changed",
+            "what is there stays"
+        );
+        assert_eq!(
+            fs::read_dir(&inner).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+    }
+
+    #[test]
+    fn several_servers_may_install_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let install = || install_runtime(folder.path()).unwrap();
+        let paths = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(install)).collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+            joined.collect::<Vec<_>>()
+        });
+        assert!(paths.iter().all(|path| *path == paths[0] && path.is_file()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

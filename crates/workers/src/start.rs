@@ -20,7 +20,7 @@ use crate::{
     blame::{Cause, Verdict},
     blank::Fill,
     orders::Order,
-    pool::PoolShared,
+    seating::PoolShared,
     worker::Worker,
 };
 

@@ -70,7 +70,8 @@ impl LastWords {
         }
         if self.inspector.lock().is_some()
             && (line.starts_with("For help, see: https://nodejs.org")
-                || line.starts_with("Debugger attached"))
+                || line.starts_with("Debugger attached")
+                || line.starts_with("Debugger ending on "))
         {
             return false;
         }

@@ -281,7 +281,7 @@ impl Watch {
         let quiet = seen == Tick::Idle;
         match worker.orders.current() {
             Order::Serve => return None,
-            // What runs may take its time, then the process has KILL_GRACE to end by itself.
+            // What runs may take its time, then the process has some to end by itself.
             Order::Leave if !quiet => {
                 self.patience = None;
                 return None;
@@ -294,7 +294,9 @@ impl Watch {
             }
             Order::Leave | Order::Expire | Order::Terminate => {}
         }
-        let patience = *self.patience.get_or_insert(now + limits::KILL_GRACE);
+        let patience = *self
+            .patience
+            .get_or_insert_with(|| now + time_to_end(worker));
         if now < patience {
             return None;
         }
@@ -311,6 +313,15 @@ impl Watch {
             Cause::Stopping
         };
         Some(Fate::Condemned(Ended::Retired, Verdict::unknown(cause)))
+    }
+}
+
+/// How long a worker that was asked to end by itself may take. What it goes on with after its
+/// answers (`waitUntil`) has as long as an attempt has.
+fn time_to_end(worker: &Worker) -> Duration {
+    match (worker.orders.current(), worker.pool()) {
+        (Order::Leave, Some(pool)) => pool.spec.timeout.max(limits::KILL_GRACE),
+        _ => limits::KILL_GRACE,
     }
 }
 

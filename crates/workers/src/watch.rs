@@ -59,12 +59,22 @@ impl Worker {
 
     /// Gives it nothing more; it ends when what runs has ended.
     pub(crate) fn leave(&self) {
-        if self.orders.give(Order::Leave) {
-            self.write(|desk| frame::retire(&mut desk.out));
-            if let Some(pool) = self.pool() {
-                pool.set_aside(self);
-            }
+        if !self.orders.give(Order::Leave) {
+            return;
         }
+        // Who has a place may still start: the last one to leave sends RETIRE.
+        let empty = self.pool().is_none_or(|pool| pool.set_aside(self));
+        if empty {
+            self.send_retire();
+        }
+    }
+
+    /// Nothing runs on it and nothing will: it may end by itself.
+    pub(crate) fn send_retire(&self) {
+        self.write(|desk| {
+            desk.closed = true;
+            frame::retire(&mut desk.out);
+        });
     }
 
     /// It is about to end by itself: nothing more is started on it.

@@ -29,8 +29,9 @@ use crate::{
     deadline::Phase,
     frame::{self, InvokeHead, RequestHead, Rest},
     orders::Orders,
-    pool::{Place, PoolShared},
+    pool::Place,
     pulse::Pulse,
+    seating::PoolShared,
     stdio::LastWords,
     stream::{self, Outflow},
     table::Table,
@@ -443,6 +444,10 @@ struct Refused {
 }
 
 /// What goes into INVOKE, with what of the body is sent along.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, for a moment, on the stack"
+)]
 enum Prepared {
     Http(HttpRequest, Bytes),
     Event(Bytes),

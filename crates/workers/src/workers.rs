@@ -15,7 +15,7 @@ use crate::{
     CancelReason, Host, Observer, Options, Pool, VersionSpec, WorkerInfo,
     blank::{Blanks, Class, Fill},
     orders::Order,
-    pool::PoolShared,
+    seating::PoolShared,
     spawn::Spawner,
     worker::Worker,
 };

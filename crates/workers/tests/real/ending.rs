@@ -49,6 +49,57 @@ async fn a_retired_version_finishes_what_runs() {
 }
 
 #[tokio::test]
+async fn who_has_a_place_may_start_after_the_version_was_retired() {
+    let bench = Bench::new();
+    let pool = bench.pool(STUBBORN, &["handler"]);
+    let place = slot(&pool).await;
+    let pid = place.info().pid;
+    pool.retire();
+    // Long enough for a worker that was told to end to have done so.
+    let other = bench.pool(STUBBORN, &["handler"]);
+    answer(start(&other, wait_of(300)).await).await.unwrap();
+    assert!(is_alive(pid));
+    assert_eq!(answer(place.start(wait_of(0))).await.unwrap(), r#""done""#);
+    until("its worker ends", || ends(&bench, pid) == [Ended::Retired]).await;
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_new_version_under_load_drops_nothing() {
+    let bench = Bench::new();
+    let live = std::sync::Arc::new(std::sync::Mutex::new(bench.pool(STUBBORN, &["handler"])));
+    let callers = (0..20).map(|_| {
+        let live = std::sync::Arc::clone(&live);
+        tokio::spawn(async move {
+            for _ in 0..60 {
+                let place = loop {
+                    let pool = live.lock().unwrap().clone();
+                    match within(pool.reserve(Reserve::Shared)).await {
+                        Ok(place) => break place,
+                        Err(error) => assert_eq!(error, ReserveError::Retired),
+                    }
+                };
+                answer(place.start(wait_of(2))).await.unwrap();
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let mut versions = 0;
+    while !callers.iter().all(tokio::task::JoinHandle::is_finished) {
+        let next = bench.pool(STUBBORN, &["handler"]);
+        within(next.load()).await.unwrap();
+        let old = std::mem::replace(&mut *live.lock().unwrap(), next);
+        old.retire();
+        versions += 1;
+    }
+    for caller in callers {
+        within(caller).await.unwrap();
+    }
+    assert!(versions > 1, "{versions}");
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn those_who_wait_for_a_retired_version_are_told() {
     let bench = Bench::new();
     let mut spec = bench.spec(STUBBORN, &["handler"]);

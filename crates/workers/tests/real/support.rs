@@ -55,11 +55,14 @@ impl Observer for Recorder {
     }
 }
 
+/// A run and its attempt.
+pub type Started = (RunId, u32);
+
 /// Answers a few operations and remembers which attempts ended.
 #[derive(Default)]
 pub struct TestHost {
-    pub ended: Mutex<Vec<(RunId, u32)>>,
-    pub calls: Mutex<Vec<(String, Option<(RunId, u32)>)>>,
+    pub ended: Mutex<Vec<Started>>,
+    pub calls: Mutex<Vec<(String, Option<Started>)>>,
     pub served: AtomicUsize,
 }
 

@@ -232,11 +232,11 @@ async fn who_blocks_the_loop_is_found_among_several() {
             "{failed:?}"
         );
     }
-    let inspector = |line: &&str| line.contains("Debugger") || line.contains("inspector");
+    let inspector = |line: &str| line.contains("Debugger") || line.contains("inspector");
     let lines = bench.lines();
     let said: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
     assert!(
-        !said.iter().any(|line| inspector(&line)),
+        !said.iter().any(|line| inspector(line)),
         "our tools are not the user's: {said:?}"
     );
     bench.close().await;
