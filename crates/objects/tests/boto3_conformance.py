@@ -339,7 +339,7 @@ def check_wrong_checksums_leave_the_old_object():
 
 def check_checksums_come_back():
     for name, value in [
-        ("CRC32", base64.b64encode(zlib.crc32(b"123456789").to_bytes(4)).decode()), ("CRC32C", "4waSgw=="),
+        ("CRC32", base64.b64encode(zlib.crc32(b"123456789").to_bytes(4, "big")).decode()), ("CRC32C", "4waSgw=="),
         ("CRC64NVME", "rosUhgp5mIg="), ("SHA1", base64.b64encode(hashlib.sha1(b"123456789").digest()).decode()),
         ("SHA256", base64.b64encode(hashlib.sha256(b"123456789").digest()).decode()),
     ]:
@@ -504,7 +504,7 @@ def unsigned_chunks(chunks, trailer):
 def check_unsigned_trailer():
     chunks = [noise(300_000), noise(70_000)]
     whole = b"".join(chunks)
-    right = base64.b64encode(zlib.crc32(whole).to_bytes(4)).decode()
+    right = base64.b64encode(zlib.crc32(whole).to_bytes(4, "big")).decode()
     s3.put_object(Bucket="photos", Key="trailer", Body=b"old")
 
     def send(checksum, length=len(whole)):
@@ -700,10 +700,10 @@ def check_multipart_checksums():
         assert done["ChecksumType"] == kind, done
         whole = b"".join(bodies)
         if kind == "FULL_OBJECT":
-            assert done[name] == base64.b64encode(zlib.crc32(whole).to_bytes(4)).decode(), done
+            assert done[name] == base64.b64encode(zlib.crc32(whole).to_bytes(4, "big")).decode(), done
         else:
             raw = b"".join(base64.b64decode(part[name]) for part in parts)
-            digest = zlib.crc32(raw).to_bytes(4) if algorithm == "CRC32" else hashlib.sha256(raw).digest()
+            digest = zlib.crc32(raw).to_bytes(4, "big") if algorithm == "CRC32" else hashlib.sha256(raw).digest()
             assert done[name] == base64.b64encode(digest).decode() + "-2", done
         assert body_of("multi-sum", ChecksumMode="ENABLED") == whole
     wrong = base64.b64encode(b"\0" * 4).decode()

@@ -98,9 +98,20 @@ impl BlobFolder {
             let folder = self.clone();
             return blocking(move || write_small(&folder, &first, &algorithms, &claims)).await;
         }
+        let writer = self.write_large(first, &mut intake, algorithms).await?;
+        let claims = Claims::new(size, md5, claim)?;
+        blocking(move || writer.finish(&claims)).await
+    }
+
+    /// Writes all of a body of which `batch` is the beginning.
+    async fn write_large(
+        &self,
+        mut batch: Bytes,
+        intake: &mut Intake,
+        algorithms: Vec<Algorithm>,
+    ) -> Result<Writer, ObjectError> {
         let folder = self.clone();
         let mut writer = blocking(move || Writer::create(&folder, &algorithms)).await?;
-        let mut batch = first;
         loop {
             // The next batch comes in while this one goes out.
             let write = blocking(move || writer.write(&batch));
@@ -108,11 +119,9 @@ impl BlobFolder {
             writer = written?;
             batch = next?;
             if batch.is_empty() && intake.ended {
-                break;
+                return Ok(writer);
             }
         }
-        let claims = Claims::new(size, md5, claim)?;
-        blocking(move || writer.finish(&claims)).await
     }
 }
 

@@ -16,7 +16,19 @@ use super::{
     object::{Conditions, UNKNOWN_TYPE, Verdict, no_such_key},
     protocol::Protocol,
 };
-use crate::model::{ByteRange, Expect, ObjectInfo, ObjectRead};
+use crate::model::{ByteRange, Expect, ObjectInfo, ObjectRead, Written};
+
+/// The conditions that a copy sets for its source.
+macro_rules! source_conditions {
+    ($input:expr) => {
+        Conditions {
+            if_match: $input.copy_source_if_match.take(),
+            if_none_match: $input.copy_source_if_none_match.take(),
+            if_modified_since: $input.copy_source_if_modified_since.take(),
+            if_unmodified_since: $input.copy_source_if_unmodified_since.take(),
+        }
+    };
+}
 
 impl Protocol {
     pub(super) async fn copy(
@@ -43,12 +55,7 @@ impl Protocol {
             ));
         }
         let bucket = bucket_name(&input.bucket)?;
-        let conditions = Conditions {
-            if_match: input.copy_source_if_match.take(),
-            if_none_match: input.copy_source_if_none_match.take(),
-            if_modified_since: input.copy_source_if_modified_since.take(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.take(),
-        };
+        let conditions = source_conditions!(input);
         let source = self.source(&input.copy_source, None, &conditions).await?;
         let headers = replace.then(|| {
             let mut kept = kept_headers!(input);
@@ -71,16 +78,7 @@ impl Protocol {
                 Expect::Anything,
             )
             .await?;
-        let mut result = CopyObjectResult {
-            e_tag: Some(etag(&written.info.etag)),
-            last_modified: Some(timestamp(written.info.modified)),
-            ..Default::default()
-        };
-        set_checksum!(result, written.info.checksum.as_ref());
-        result.checksum_type = written
-            .info
-            .checksum
-            .map(|checksum| checksum_type(checksum.coverage));
+        let result = copied(&written);
         Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(result),
             ..Default::default()
@@ -95,12 +93,7 @@ impl Protocol {
         let bucket = bucket_name(&input.bucket)?;
         let upload = upload_id(&input.upload_id)?;
         let number = part_number(input.part_number)?;
-        let conditions = Conditions {
-            if_match: input.copy_source_if_match.take(),
-            if_none_match: input.copy_source_if_none_match.take(),
-            if_modified_since: input.copy_source_if_modified_since.take(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.take(),
-        };
+        let conditions = source_conditions!(input);
         let range = input
             .copy_source_range
             .as_deref()
@@ -154,6 +147,18 @@ impl Protocol {
             .await?
             .ok_or_else(|| no_such_key(key))
     }
+}
+
+fn copied(written: &Written) -> CopyObjectResult {
+    let checksum = written.info.checksum.as_ref();
+    let mut result = CopyObjectResult {
+        e_tag: Some(etag(&written.info.etag)),
+        last_modified: Some(timestamp(written.info.modified)),
+        checksum_type: checksum.map(|checksum| checksum_type(checksum.coverage)),
+        ..Default::default()
+    };
+    set_checksum!(result, checksum);
+    result
 }
 
 fn replaces(directive: Option<&MetadataDirective>) -> S3Result<bool> {
