@@ -54,6 +54,13 @@ Object.defineProperties(Response.prototype, {
       return this._sent || this._fixed;
     },
   },
+  // Middleware looks here for whether the head is written.
+  _header: {
+    configurable: true,
+    get() {
+      return this.headersSent ? 'sent' : null;
+    },
+  },
   writableEnded: {
     configurable: true,
     get() {
@@ -104,9 +111,15 @@ function isBodiless(status) {
   return status === 204 || status === 304;
 }
 
+/** Middleware that replaced writeHead() wants to set headers at the last moment, as with Node. */
+function announceHead(res) {
+  if (res.writeHead !== methods.writeHead && !res._fixed) res.writeHead(res.statusCode);
+}
+
 /** Sends the answer as a whole. `body` is a string or bytes. */
 function sendWhole(res, body) {
   const attempt = res._attempt;
+  announceHead(res);
   const status = statusCode(res.statusCode);
   res._sent = true;
   res._ended = true;
@@ -136,6 +149,7 @@ function sendWhole(res, body) {
 
 /** Begins an answer that follows piece by piece. */
 function sendHead(res) {
+  announceHead(res);
   const status = statusCode(res.statusCode);
   res._sent = true;
   if (isBodiless(status)) res._withoutBody = true;
@@ -202,6 +216,9 @@ const methods = {
     }
     this._fixed = true;
     return this;
+  },
+  _implicitHeader() {
+    if (!this._fixed) this.writeHead(this.statusCode);
   },
   flushHeaders() {
     if (!this._sent && !this._attempt.ended) sendHead(this);

@@ -12,6 +12,7 @@ const { sendWebResponse, isWebResponse } = require('./web-response');
 
 /** The pair of functions that start attempts of one handler. */
 function native(fn) {
+  if (fn.request !== undefined && fn.response !== undefined) require('./native-app').adoptApp(fn);
   return {
     http: (attempt, call) => startHttp(fn, attempt, call),
     event: (attempt, text) => startEvent(fn, attempt, text),

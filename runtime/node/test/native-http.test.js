@@ -151,3 +151,26 @@ test('express apps\' named exports answer by their index', async (t) => {
   assert.equal((await worker.get('/', { handler: 0 })).text, 'B');
   assert.equal((await worker.get('/', { handler: 1 })).text, 'A');
 });
+
+test('an app that gives requests prototypes of its own, as Express does', async (t) => {
+  const { worker, loaded } = await start(t, `const http = require('node:http');
+    const request = Object.create(http.IncomingMessage.prototype, { word: { get() { return this.headers['x-word']; } } });
+    const response = Object.create(http.ServerResponse.prototype);
+    response.send = function (body) { this.setHeader('X-App', 'yes'); return this.end(body); };
+    const app = (req, res) => app.handle(req, res);
+    app.request = Object.create(request); app.response = Object.create(response);
+    app.handle = (req, res) => {
+      Object.setPrototypeOf(req, app.request); Object.setPrototypeOf(res, app.response);
+      let text = ''; req.on('data', (chunk) => (text += chunk)).on('end', () => res.send(req.word + text + req.method));
+    };
+    module.exports = app;`);
+  assert.equal(loaded.ok, true);
+  const answer = await worker.get('/', { method: 'POST', headers: [['x-word', 'a']], body: 'b' });
+  assert.deepEqual([answer.text, answer.headers], ['abPOST', { 'x-app': 'yes' }]);
+});
+
+check('middleware that replaces writeHead()', `(req, res) => {
+  const original = res.writeHead;
+  res.writeHead = function (...args) { res.setHeader('X-Late', '1'); return original.apply(this, args); };
+  res.status(201).end('x');
+}`, {}, { status: 201, body: 'x', headers: { 'x-late': '1' } });
