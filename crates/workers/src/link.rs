@@ -40,6 +40,7 @@ pub(crate) async fn write(worker: Arc<Worker>, mut socket: OwnedWriteHalf) {
             return;
         }
         sending.clear();
+        worker.drained.notify_waiters();
         if sending.capacity() > KEPT {
             sending = BytesMut::with_capacity(READ);
         }

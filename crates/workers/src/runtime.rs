@@ -1,7 +1,8 @@
 //! The JavaScript side, embedded in the binary and unpacked where Node can read it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -37,7 +38,10 @@ pub fn install_runtime(folder: &Path) -> io::Result<PathBuf> {
         if let Some(parent) = place.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::write(place, &file.data)?;
+        // On disk before the rename is: after a power cut the name must not stand for less.
+        let mut written = fs::File::create(place)?;
+        written.write_all(&file.data)?;
+        written.sync_all()?;
     }
     match fs::rename(beside.path(), &target) {
         // Another process was faster: its files are the same.

@@ -124,6 +124,11 @@ pub(crate) async fn pump(
             let Some(given) = outflow.take(bytes.len().min(PIECE)).await else {
                 return;
             };
+            tokio::select! {
+                biased;
+                () = worker.room() => {}
+                () = outflow.closed() => return,
+            }
             worker.send_data(stream, &bytes.split_to(given));
         }
     }

@@ -38,6 +38,9 @@ use crate::{
     workers::Shared,
 };
 
+/// Bodies wait while more bytes than this wait to be written to a worker.
+const MOST_WAITING: usize = 4 * 1024 * 1024;
+
 /// A worker process that runs, or did.
 pub(crate) struct Worker {
     pub(crate) pid: u32,
@@ -47,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) desk: Mutex<Desk>,
     /// Wakes the task that writes to the socket.
     pub(crate) writer: Notify,
+    /// Tells those who send bodies that what waited was written.
+    pub(crate) drained: Notify,
     /// What its supervisor is asked to do.
     pub(crate) orders: Orders,
     /// What it wrote to standard error last.
@@ -125,6 +130,7 @@ impl Worker {
                 confession: None,
             }),
             writer: Notify::new(),
+            drained: Notify::new(),
             orders: Orders::default(),
             last_words: LastWords::default(),
             gone: CancellationToken::new(),
@@ -284,6 +290,18 @@ impl Worker {
                 attempt.phase = Phase::Unheard;
             }
         });
+    }
+
+    /// Waits until not too much waits to be written. A worker grants credit and may still not
+    /// read: what it does not read must not pile up here.
+    pub(crate) async fn room(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.desk.lock().out.len() < MOST_WAITING {
+                return;
+            }
+            drained.await;
+        }
     }
 
     /// Sends a stretch of a body.

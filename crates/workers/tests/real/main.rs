@@ -2,6 +2,7 @@
 //! both ways, scaling, and how workers end.
 
 mod ending;
+mod hostile;
 mod scaling;
 mod streams;
 mod support;
