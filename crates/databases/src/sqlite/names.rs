@@ -44,9 +44,15 @@ impl Names {
         self.table("replaced")
     }
 
-    /// All four tables, unquoted.
-    pub(super) fn table_names(&self) -> [String; 4] {
-        ["outbox", "layouts", "meta", "replaced"].map(|word| format!("{}.{word}", self.prefix))
+    /// The table of the locators of such rows, empty but while one statement runs.
+    pub(super) fn candidates(&self) -> String {
+        self.table("candidates")
+    }
+
+    /// All five tables, unquoted.
+    pub(super) fn table_names(&self) -> [String; 5] {
+        ["outbox", "layouts", "meta", "replaced", "candidates"]
+            .map(|word| format!("{}.{word}", self.prefix))
     }
 
     fn table(&self, word: &str) -> String {

@@ -287,7 +287,7 @@ async fn a_large_outbox_slows_no_insert_down() {
         .map(|at| insert(&bench, 1000 + at * 200))
         .min()
         .unwrap();
-    bench.sql(&rows_sql(1_000_000, 1_200_000));
+    bench.sql(&rows_sql(1_000_000, 1_060_000));
     let full = (0..3)
         .map(|at| insert(&bench, 2000 + at * 200))
         .min()
@@ -296,7 +296,7 @@ async fn a_large_outbox_slows_no_insert_down() {
         full < empty * 5 + Duration::from_millis(50),
         "{empty:?} became {full:?}"
     );
-    assert!(outbox_rows(&bench) > 200_000);
+    assert!(outbox_rows(&bench) > 60_000);
 }
 
 #[tokio::test]

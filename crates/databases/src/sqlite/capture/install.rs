@@ -101,9 +101,9 @@ pub(crate) fn renew_within(conn: &Connection, capture: &CaptureHandle) {
 /// Whether our tables are there.
 pub(super) fn is_prepared(conn: &Connection, names: &Names) -> rusqlite::Result<bool> {
     let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
-                 AND name IN (?1, ?2, ?3, ?4)";
+                 AND name IN (?1, ?2, ?3, ?4, ?5)";
     let there: i64 = conn.query_row(known, names.table_names(), |row| row.get(0))?;
-    Ok(there == 4)
+    Ok(there == 5)
 }
 
 /// How the tables stand, when nothing needs to be written.

@@ -3,7 +3,7 @@
 //!
 //! # What is put into the user's database
 //!
-//! For each capturing scope, four tables and some triggers whose names begin with
+//! For each capturing scope, five tables and some triggers whose names begin with
 //! `_wakeful.<project>.<environment>.<database>`. Triggers of tables that nobody watches any more
 //! are dropped. They stay when the server stops, so that nothing is missed meanwhile; the outbox
 //! grows until it runs again. To remove everything by hand, let the `sqlite3` shell run what

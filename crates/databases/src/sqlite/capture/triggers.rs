@@ -43,7 +43,7 @@ pub(super) struct Trigger {
 }
 
 /// The statements that create our own tables; each harmless when the table is there.
-pub(super) fn tables(names: &Names) -> [String; 4] {
+pub(super) fn tables(names: &Names) -> [String; 5] {
     let values = value_columns(CHUNK);
     let keys = key_columns("k", MAX_LOCATOR).join(", ");
     [
@@ -65,6 +65,10 @@ pub(super) fn tables(names: &Names) -> [String; 4] {
             "CREATE TABLE IF NOT EXISTS {} (id INTEGER PRIMARY KEY, layout, {keys}, rest, big, \
              {values})",
             names.replaced()
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (id INTEGER PRIMARY KEY, layout, {keys})",
+            names.candidates()
         ),
     ]
 }
@@ -185,105 +189,111 @@ impl Writer<'_> {
             .collect()
     }
 
-    /// Before an insert or update: copies the rows that it might replace.
+    /// Before an insert or update: copies the rows that it might replace. First their locators are
+    /// searched, one search for each thing that must be unique; there are none, nearly always,
+    /// and then nothing here opens a temporary table, which would cost more than all the rest.
     fn set_aside(&self, verb: RowVerb) -> Vec<String> {
-        let candidates = self.candidates(verb);
         let locator = self.locator();
-        let row = |alias: &str| {
-            let columns: Vec<_> = locator.iter().map(|key| format!("{alias}.{key}")).collect();
-            columns.join(", ")
-        };
+        let keys = key_columns("k", locator.len());
         let same: Vec<_> = locator
             .iter()
-            .map(|key| format!("y.{key} = x.{key}"))
+            .zip(&keys)
+            .map(|(key, k)| format!("y.{key} = r.{k}"))
             .collect();
-        let unique = self.table.unique.iter().flatten().map(|c| c.name.as_str());
-        let unique: Vec<_> = unique.collect();
-        let searched = match verb {
-            RowVerb::Update => ["new", "old", "c"].as_slice(),
-            _ => &["new", "c"],
-        };
-        let searched = searched.iter().map(|alias| self.stand_in(&unique, alias));
-        let searched = searched.collect::<Vec<_>>().join(", ");
+        let earlier: Vec<_> = keys.iter().map(|k| format!("e.{k} IS r.{k}")).collect();
+        let from_row = format!(" FROM {} AS y WHERE {})", self.target, same.join(" AND "));
+        let copied = |name: &str| format!("y.{name}");
+        let candidates = self.names.candidates();
+        let mut body = self.search(verb);
         let slots = self.layout.slots(Image::Before);
         let count = slots.len().div_ceil(CHUNK);
-        slots
-            .chunks(CHUNK)
-            .enumerate()
-            .map(|(at, chunk)| {
-                let copied = |name: &str| format!("y.{name}");
-                let from_row = format!(" FROM {} AS y WHERE {})", self.target, same.join(" AND "));
-                format!(
-                    "INSERT INTO {}(layout, {}, rest, big, {}) SELECT {}, {}, {}, \
-                     (SELECT {}{from_row}, {} FROM {} AS x, {}, {searched} \
-                     WHERE ({}) IN ({candidates});",
-                    self.names.replaced(),
-                    key_columns("k", locator.len()).join(", "),
-                    value_columns(chunk.len()),
-                    self.id,
-                    row("x"),
-                    count - 1 - at,
-                    self.mask(chunk, &copied),
-                    self.values(chunk, &copied, "(SELECT ", &from_row),
-                    self.target,
-                    self.stand_in(&self.names_in(chunk), "y"),
-                    row("x"),
-                )
-            })
-            .collect()
+        for (at, chunk) in slots.chunks(CHUNK).enumerate() {
+            let values = chunk.iter().map(|slot| {
+                let one = [*slot];
+                let value = self.values(&one, &copied, "(SELECT ", &from_row);
+                let stand_in = self.stand_in(&self.names_in(&one), "y");
+                format!("(SELECT {value} FROM {stand_in})")
+            });
+            let values: Vec<_> = values.collect();
+            body.push(format!(
+                "INSERT INTO {}(layout, {}, rest, big, {}) SELECT {}, {}, {}, \
+                 (SELECT (SELECT {}{from_row} FROM {}), {} FROM {candidates} AS r \
+                 WHERE r.layout = {} AND NOT EXISTS (SELECT 1 FROM {candidates} AS e \
+                 WHERE e.layout = r.layout AND {} AND e.id < r.id);",
+                self.names.replaced(),
+                keys.join(", "),
+                value_columns(chunk.len()),
+                self.id,
+                keys.iter()
+                    .map(|k| format!("r.{k}"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                count - 1 - at,
+                self.mask(chunk, &copied),
+                self.stand_in(&self.names_in(chunk), "y"),
+                values.join(", "),
+                self.id,
+                earlier.join(" AND "),
+            ));
+        }
+        body.push(format!(
+            "DELETE FROM {candidates} WHERE layout = {};",
+            self.id
+        ));
+        body
     }
 
-    /// The locators of the rows that have what the new row wants to have.
-    fn candidates(&self, verb: RowVerb) -> String {
+    /// Searches the rows that have what the new row wants to have; each search finds one at most.
+    ///
+    /// The table is called `new` there, so that the stand-in of that name catches its columns as
+    /// well as those of the new row; what is not qualified is the table's.
+    fn search(&self, verb: RowVerb) -> Vec<String> {
         let locator = self.locator();
-        let selected: Vec<_> = locator.iter().map(|key| format!("c.{key}")).collect();
-        let itself: Vec<_> = locator
+        let here = locator
             .iter()
-            .map(|key| format!("old.{key} IS c.{key}"))
-            .collect();
-        let moved: Vec<_> = locator
-            .iter()
-            .map(|key| format!("new.{key} IS NOT old.{key}"))
-            .collect();
-        let here: Vec<_> = locator
-            .iter()
-            .map(|key| format!("c.{key} = (SELECT new.{key})"))
-            .collect();
-        let mut searches = vec![(here.join(" AND "), moved.join(" OR "))];
+            .map(|key| format!("{key} = (SELECT new.{key})"));
+        let mut searches = vec![(here.collect::<Vec<_>>(), Vec::new())];
         for set in &self.table.unique {
             let equal = set.iter().map(|column| {
                 let name = ident(&column.name);
                 format!(
-                    "c.{name} = (SELECT new.{name}) COLLATE {}",
+                    "new.{name} = (SELECT new.{name}) COLLATE {}",
                     ident(&column.collation)
                 )
             });
-            let changed = set.iter().map(|column| {
-                let name = ident(&column.name);
-                format!("new.{name} IS NOT old.{name}")
-            });
-            searches.push((
-                equal.collect::<Vec<_>>().join(" AND "),
-                changed.collect::<Vec<_>>().join(" OR "),
-            ));
+            let names = set.iter().map(|column| column.name.as_str());
+            searches.push((equal.collect(), names.collect()));
         }
-        let searches: Vec<_> = searches
-            .into_iter()
-            .map(|(equal, changed)| {
-                let guard = match verb {
-                    RowVerb::Update => {
-                        format!(" AND (SELECT {changed}) AND NOT ({})", itself.join(" AND "))
-                    }
-                    _ => String::new(),
-                };
-                format!(
-                    "SELECT {} FROM {} AS c WHERE {equal}{guard}",
-                    selected.join(", "),
-                    self.target
-                )
-            })
+        let itself: Vec<_> = locator
+            .iter()
+            .map(|key| format!("old.{key} IS {key}"))
             .collect();
-        searches.join(" UNION ")
+        let others = match verb {
+            RowVerb::Update => format!(" AND NOT ({})", itself.join(" AND ")),
+            _ => String::new(),
+        };
+        let searches = searches.into_iter().map(|(equal, names)| {
+            let found: Vec<_> = locator
+                .iter()
+                .map(|key| {
+                    format!(
+                        "(SELECT {key} FROM {} AS new WHERE {}{others})",
+                        self.target,
+                        equal.join(" AND ")
+                    )
+                })
+                .collect();
+            format!(
+                "INSERT INTO {}(layout, {}) SELECT {}, {} FROM {} WHERE {} IS NOT NULL;",
+                self.names.candidates(),
+                key_columns("k", locator.len()).join(", "),
+                self.id,
+                found.join(", "),
+                self.stand_in(&names, "new"),
+                found[0],
+            )
+        });
+        searches.collect()
     }
 
     /// After it: of the rows that were set aside, those that are gone were deleted; also the one
