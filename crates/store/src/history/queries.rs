@@ -1,6 +1,6 @@
 //! What people ask of the history. Each query looks at a bounded number of rows.
 
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use wakeful_core::{id::RunId, limits, run::Run};
 
 use super::{
@@ -8,91 +8,112 @@ use super::{
     types::{LogRow, LogsQuery, RunDetail, RunsQuery},
 };
 
-/// Conditions of a query, with the values of their parameters in order.
-#[derive(Default)]
+/// Which rows a query walks over, and which of them it wants.
 struct Filter {
-    text: String,
-    values: Vec<Box<dyn ToSql>>,
+    /// The index to walk along; empty for the table itself.
+    index: &'static str,
+    /// Conditions that the walk is bounded by, and the values of their parameters.
+    walk: Vec<String>,
+    walk_values: Vec<Box<dyn ToSql>>,
+    /// Conditions that are tested for each row on the way.
+    want: Vec<String>,
+    want_values: Vec<Box<dyn ToSql>>,
 }
 
 impl Filter {
-    fn and(&mut self, condition: &str) {
-        self.text.push_str(if self.text.is_empty() {
-            " WHERE "
-        } else {
-            " AND "
-        });
-        self.text.push_str(condition);
+    fn new() -> Self {
+        Self {
+            index: "NOT INDEXED",
+            walk: vec!["TRUE".to_owned()],
+            walk_values: Vec::new(),
+            want: vec!["TRUE".to_owned()],
+            want_values: Vec::new(),
+        }
     }
 
-    fn with(&mut self, condition: &str, value: impl ToSql + 'static) {
-        self.and(condition);
-        self.value(value);
+    fn walk(&mut self, condition: &str, value: impl ToSql + 'static) {
+        self.walk.push(condition.to_owned());
+        self.walk_values.push(Box::new(value));
     }
 
-    fn value(&mut self, value: impl ToSql + 'static) {
-        self.values.push(Box::new(value));
+    fn want(&mut self, condition: &str, value: impl ToSql + 'static) {
+        self.want.push(condition.to_owned());
+        self.want_values.push(Box::new(value));
     }
 
-    fn params(&self) -> Vec<&dyn ToSql> {
-        self.values.iter().map(AsRef::as_ref).collect()
+    /// Walks over `table t` by `order` until there are `limit` rows, or it has looked at
+    /// [`limits::HISTORY_SCAN`].
+    fn run<T>(
+        &self,
+        conn: &Connection,
+        (table, columns, order): (&str, &str, &str),
+        limit: usize,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        // CROSS JOIN: SQLite must walk the table, not the functions.
+        let sql = format!(
+            "SELECT ({}) AS wanted, {columns} FROM {table} t {} \
+             CROSS JOIN functions f ON f.id = t.function WHERE {} ORDER BY {order}",
+            self.want.join(" AND "),
+            self.index,
+            self.walk.join(" AND "),
+        );
+        let values = self.want_values.iter().chain(&self.walk_values);
+        let params: Vec<&dyn ToSql> = values.map(AsRef::as_ref).collect();
+        let limit = limit.min(limits::STORE_READ_ROWS);
+        let mut statement = conn.prepare(&sql)?;
+        let mut rows = statement.query(&params[..])?;
+        let (mut found, mut looked) = (Vec::new(), 0);
+        while found.len() < limit
+            && looked < limits::HISTORY_SCAN
+            && let Some(row) = rows.next()?
+        {
+            looked += 1;
+            if row.get("wanted")? {
+                found.push(read(row)?);
+            }
+        }
+        Ok(found)
     }
 }
 
 /// Runs, newest first. What no index finds is looked for among the newest rows only.
 pub(super) fn runs(conn: &Connection, query: &RunsQuery) -> rusqlite::Result<Vec<Run>> {
-    let mut inner = Filter::default();
-    let mut outer = Filter::default();
-    let mut index = "";
+    let mut filter = Filter::new();
     if let Some(name) = &query.function {
         let Some(function) = rows::find(conn, name)? else {
             return Ok(Vec::new());
         };
-        inner.with("function = ?", function);
-        index = "INDEXED BY runs_function";
+        filter.index = "INDEXED BY runs_function";
+        filter.walk("t.function = ?", function);
     }
     if let Some(state) = query.state.map(state_number) {
         if state >= NOTEWORTHY && query.function.is_none() {
+            filter.index = "INDEXED BY runs_noteworthy";
+            filter.walk("t.state = ?", state);
             // Spelled out, or the partial index would not be taken.
-            inner.and(&format!("state = {state} AND state >= {NOTEWORTHY}"));
-            index = "INDEXED BY runs_noteworthy";
+            filter.walk.push(format!("t.state >= {NOTEWORTHY}"));
         } else {
-            outer.and(&format!("r.state = {state}"));
+            filter.want("t.state = ?", state);
         }
     }
     if let Some(since) = query.since {
-        inner.with("id >= ?", RunId::first_at(since).raw());
+        filter.walk("t.id >= ?", RunId::first_at(since).raw());
     }
     if let Some(before) = query.before {
-        inner.with("id < ?", before.raw());
+        filter.walk("t.id < ?", before.raw());
     }
-    inner.value(limits::HISTORY_SCAN as i64);
-    inner.values.append(&mut outer.values);
-    inner.value(bounded(query.limit));
-    let sql = format!(
-        "SELECT {} FROM (SELECT * FROM runs {index}{} ORDER BY id DESC LIMIT ?) r \
-         JOIN functions f ON f.id = r.function{} ORDER BY r.id DESC LIMIT ?",
-        run_columns!(),
-        inner.text,
-        outer.text,
-    );
-    let mut statement = conn.prepare(&sql)?;
-    statement
-        .query_map(&inner.params()[..], rows::run)?
-        .collect()
-}
-
-fn bounded(limit: usize) -> i64 {
-    limit.min(limits::STORE_READ_ROWS) as i64
+    let from = ("runs", run_columns!(), "t.id DESC");
+    filter.run(conn, from, query.limit, rows::run)
 }
 
 /// One run with its attempts and newest lines.
 pub(super) fn run(conn: &Connection, id: RunId) -> rusqlite::Result<Option<RunDetail>> {
     let found = conn
         .prepare_cached(concat!(
-            "SELECT ",
+            "SELECT TRUE AS wanted, ",
             run_columns!(),
-            " FROM runs r JOIN functions f ON f.id = r.function WHERE r.id = ?1"
+            " FROM runs t CROSS JOIN functions f ON f.id = t.function WHERE t.id = ?1"
         ))?
         .query_row([id.raw()], rows::run)
         .optional()?;
@@ -124,52 +145,36 @@ pub(super) fn run(conn: &Connection, id: RunId) -> rusqlite::Result<Option<RunDe
 
 /// Lines, oldest first: the newest ones, or those that follow a number.
 pub(super) fn logs(conn: &Connection, query: &LogsQuery) -> rusqlite::Result<Vec<LogRow>> {
-    let mut inner = Filter::default();
-    let mut outer = Filter::default();
-    let mut index = "NOT INDEXED";
+    let mut filter = Filter::new();
     if let Some(name) = &query.function {
         let Some(function) = rows::find(conn, name)? else {
             return Ok(Vec::new());
         };
-        inner.with("function = ?", function);
-        index = "INDEXED BY logs_function";
+        filter.index = "INDEXED BY logs_function";
+        filter.walk("t.function = ?", function);
     }
     if let Some(run) = query.run {
-        inner.with("run = ?", run.raw());
-        inner.and("run IS NOT NULL");
-        index = "INDEXED BY logs_run";
+        filter.index = "INDEXED BY logs_run";
+        filter.walk("t.run = ?", run.raw());
     }
     if let Some(after) = query.after_seq {
-        inner.with("seq > ?", after);
+        filter.walk("t.seq > ?", after);
     }
     if let Some(level) = query.level {
-        outer.with("l.level >= ?", level as u8);
+        filter.want("t.level >= ?", level as u8);
     }
     if let Some(since) = query.since {
-        outer.with("l.at >= ?", since.as_millis());
+        filter.want("t.at >= ?", since.as_millis());
     }
     if let Some(text) = &query.contains {
-        outer.with("instr(l.text, ?) > 0", text.clone());
+        filter.want("instr(t.text, ?) > 0", text.clone());
     }
-    let order = if query.after_seq.is_some() {
-        "ASC"
-    } else {
-        "DESC"
+    let order = match query.after_seq {
+        Some(_) => "t.seq ASC",
+        None => "t.seq DESC",
     };
-    inner.value(limits::HISTORY_SCAN as i64);
-    inner.values.append(&mut outer.values);
-    inner.value(bounded(query.limit));
-    let sql = format!(
-        "SELECT {} FROM (SELECT * FROM logs {index}{} ORDER BY seq {order} LIMIT ?) l \
-         JOIN functions f ON f.id = l.function{} ORDER BY l.seq {order} LIMIT ?",
-        line_columns!(),
-        inner.text,
-        outer.text,
-    );
-    let mut statement = conn.prepare(&sql)?;
-    let mut found: Vec<LogRow> = statement
-        .query_map(&inner.params()[..], rows::line)?
-        .collect::<Result<_, _>>()?;
+    let from = ("logs", line_columns!(), order);
+    let mut found = filter.run(conn, from, query.limit, rows::line)?;
     found.sort_by_key(|row| row.seq);
     Ok(found)
 }

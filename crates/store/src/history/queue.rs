@@ -54,7 +54,11 @@ pub(super) struct Batch {
 struct Waiting {
     records: VecDeque<Record>,
     bytes: u64,
-    flushes: Vec<oneshot::Sender<()>>,
+    /// How many records were pushed, and how many of them were taken out.
+    pushed: u64,
+    taken: u64,
+    /// To be answered when so many were taken and written.
+    flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     closed: bool,
 }
 
@@ -82,6 +86,7 @@ impl Queue {
             return;
         }
         waiting.bytes += weight;
+        waiting.pushed += 1;
         let was_empty = waiting.records.is_empty();
         waiting.records.push_back(record);
         drop(waiting);
@@ -97,7 +102,8 @@ impl Queue {
         if waiting.closed {
             return None;
         }
-        waiting.flushes.push(reply);
+        let upto = waiting.pushed;
+        waiting.flushes.push_back((upto, reply));
         drop(waiting);
         self.filled.notify_one();
         Some(answer)
@@ -131,15 +137,19 @@ impl Queue {
         let records: Vec<Record> = waiting.records.drain(..count).collect();
         let taken: u64 = records.iter().map(Record::weight).sum();
         waiting.bytes = waiting.bytes.saturating_sub(taken);
-        let all = waiting.records.is_empty();
+        waiting.taken += count as u64;
+        let mut flushes = Vec::new();
+        while waiting
+            .flushes
+            .front()
+            .is_some_and(|(upto, _)| *upto <= waiting.taken)
+        {
+            flushes.extend(waiting.flushes.pop_front().map(|(_, reply)| reply));
+        }
         Batch {
             records,
-            flushes: if all {
-                std::mem::take(&mut waiting.flushes)
-            } else {
-                Vec::new()
-            },
-            closed: waiting.closed && all,
+            flushes,
+            closed: waiting.closed && waiting.records.is_empty(),
         }
     }
 }

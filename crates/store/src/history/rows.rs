@@ -121,43 +121,43 @@ pub(super) fn find(conn: &Connection, name: &FunctionName) -> rusqlite::Result<O
         .optional()
 }
 
-/// The columns that [`run`] reads, of `runs r JOIN functions f`.
+/// The columns that [`run`] reads after the first, of `runs t` and `functions f`.
 macro_rules! run_columns {
     () => {
-        "r.id, f.name, r.state, r.kind, r.event, r.accepted_at, r.ended_at, r.attempts, \
-         r.status, r.trigger, r.about, r.failure"
+        "t.id, f.name, t.state, t.kind, t.event, t.accepted_at, t.ended_at, t.attempts, \
+         t.status, t.trigger, t.about, t.failure"
     };
 }
 pub(super) use run_columns;
 
 pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
-    let state: u8 = row.get(2)?;
-    let kind = match row.get(3)? {
+    let state: u8 = row.get(3)?;
+    let kind = match row.get(4)? {
         0u8 => RunKind::Delivery,
         1 => RunKind::Http,
         2 => RunKind::Invoke,
-        _ => return Err(strange(3)),
+        _ => return Err(strange(4)),
     };
-    let failure: Option<String> = row.get(11)?;
-    let trigger: Option<String> = row.get(9)?;
+    let failure: Option<String> = row.get(12)?;
+    let trigger: Option<String> = row.get(10)?;
     Ok(Run {
-        id: RunId::from_raw(row.get(0)?),
+        id: RunId::from_raw(row.get(1)?),
         kind,
-        function: function(row, 1)?,
+        function: function(row, 2)?,
         trigger: trigger.as_deref().map(TriggerId::from_stored),
-        event: row.get::<_, Option<i64>>(4)?.map(EventId::from_raw),
-        about: row.get(10)?,
+        event: row.get::<_, Option<i64>>(5)?.map(EventId::from_raw),
+        about: row.get(11)?,
         state: RunState::ALL
             .iter()
             .copied()
             .find(|known| state_number(*known) == state)
-            .ok_or_else(|| strange(2))?,
-        accepted_at: Timestamp::from_millis(row.get(5)?),
-        ended_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
-        attempts: row.get(7)?,
-        status: row.get(8)?,
+            .ok_or_else(|| strange(3))?,
+        accepted_at: Timestamp::from_millis(row.get(6)?),
+        ended_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
+        attempts: row.get(8)?,
+        status: row.get(9)?,
         failure: failure
-            .map(|text| serde_json::from_str(&text).map_err(|_| strange(11)))
+            .map(|text| serde_json::from_str(&text).map_err(|_| strange(12)))
             .transpose()?,
     })
 }
@@ -172,33 +172,33 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     serde_json::from_str(&detail).map_err(|_| strange(0))
 }
 
-/// The columns that [`line`] reads, of `logs l JOIN functions f`.
+/// The columns that [`line`] reads after the first, of `logs t` and `functions f`.
 macro_rules! line_columns {
     () => {
-        "l.seq, l.at, f.name, l.run, l.attempt, l.worker, l.level, l.stream, l.text, l.fields"
+        "t.seq, t.at, f.name, t.run, t.attempt, t.worker, t.level, t.stream, t.text, t.fields"
     };
 }
 pub(super) use line_columns;
 
 pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<LogRow> {
-    let stream = match row.get(7)? {
+    let stream = match row.get(8)? {
         0u8 => LogStream::Console,
         1 => LogStream::Stdout,
         2 => LogStream::Stderr,
-        _ => return Err(strange(7)),
+        _ => return Err(strange(8)),
     };
     Ok(LogRow {
-        seq: row.get(0)?,
+        seq: row.get(1)?,
         line: LogLine {
-            at: Timestamp::from_millis(row.get(1)?),
-            function: function(row, 2)?,
-            run: row.get::<_, Option<i64>>(3)?.map(RunId::from_raw),
-            attempt: row.get(4)?,
-            worker: row.get(5)?,
-            level: LogLevel::from_stored(row.get(6)?).ok_or_else(|| strange(6))?,
+            at: Timestamp::from_millis(row.get(2)?),
+            function: function(row, 3)?,
+            run: row.get::<_, Option<i64>>(4)?.map(RunId::from_raw),
+            attempt: row.get(5)?,
+            worker: row.get(6)?,
+            level: LogLevel::from_stored(row.get(7)?).ok_or_else(|| strange(7))?,
             stream,
-            text: row.get(8)?,
-            fields: row.get(9)?,
+            text: row.get(9)?,
+            fields: row.get(10)?,
         },
     })
 }

@@ -301,14 +301,23 @@ pub(super) fn list(
         return Ok(Vec::new());
     };
     let prefix = query.prefix.as_bytes();
-    // A key is never empty, so what is after "" is everything.
-    let after = query.after.as_deref().unwrap_or_default().as_bytes();
-    let mut statement = conn.prepare_cached(
-        "SELECT key, generation, size, etag, modified, blobs, meta FROM objects \
-         WHERE bucket = ?1 AND key > ?2 AND key >= ?3 ORDER BY key LIMIT ?4",
-    )?;
+    let after = query.after.as_deref().map(str::as_bytes);
+    // One bound only: given two, SQLite would seek to the one and walk to the other.
+    let (from, sql) = match after.filter(|after| *after >= prefix) {
+        Some(after) => (
+            after,
+            "SELECT key, generation, size, etag, modified, blobs, meta FROM objects \
+             WHERE bucket = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+        ),
+        None => (
+            prefix,
+            "SELECT key, generation, size, etag, modified, blobs, meta FROM objects \
+             WHERE bucket = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
+        ),
+    };
+    let mut statement = conn.prepare_cached(sql)?;
     // A key that sorts from the prefix on without beginning with it ends the list.
-    let mut rows = statement.query(params![bucket, after, prefix, limit as i64])?;
+    let mut rows = statement.query(params![bucket, from, limit as i64])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let object = object_of(row, of)?;
