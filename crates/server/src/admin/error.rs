@@ -150,6 +150,7 @@ fn of_object(error: &ObjectError) -> Answer {
         ObjectError::TooLarge { .. } | ObjectError::MetadataTooLarge { .. } => TOO_LARGE,
         ObjectError::Idle => (StatusCode::REQUEST_TIMEOUT, "idle"),
         ObjectError::Key { .. }
+        | ObjectError::Header { .. }
         | ObjectError::Body(_)
         | ObjectError::Length { .. }
         | ObjectError::Md5

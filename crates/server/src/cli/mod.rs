@@ -19,7 +19,7 @@ use clap::FromArgMatches;
 pub use args::{Cli, Command};
 pub use error::CliError;
 pub use help::command;
-pub use problems::{render_problems, render_warnings};
+pub use problems::render_problems;
 
 use crate::options::{ServeError, ServeOptions};
 

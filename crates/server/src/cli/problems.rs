@@ -16,12 +16,17 @@ pub fn render_problems(problems: &Problems, colours: bool) -> String {
     reports.collect()
 }
 
-/// Warnings about a manifest, likewise.
-pub fn render_warnings(source: &Source, warnings: &[Problem], colours: bool) -> String {
-    let reports = warnings
-        .iter()
-        .map(|problem| render_problem(source, problem, Severity::Warning, colours));
-    reports.collect()
+/// Some mistakes or warnings, likewise.
+pub(super) fn render_list(
+    source: &Source,
+    problems: &[Problem],
+    severity: Severity,
+    colours: bool,
+) -> String {
+    let reports = problems.iter();
+    reports
+        .map(|problem| render_problem(source, problem, severity, colours))
+        .collect()
 }
 
 fn render_problem(source: &Source, problem: &Problem, severity: Severity, colours: bool) -> String {

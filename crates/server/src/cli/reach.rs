@@ -88,7 +88,12 @@ fn reach(data: Option<&Path>, around: Surroundings) -> Result<Reached, CliError>
         return Ok(Reached::Folder(folder));
     };
     let base = format!("http://{}", reachable(file.admin));
-    let client = Client::new(base, around.key.as_deref().unwrap_or(&file.admin_key));
+    // A key that came with WAKEFUL_ADMIN is that server's.
+    let key = match (&around.admin, &around.key) {
+        (None, Some(key)) => key,
+        _ => &file.admin_key,
+    };
+    let client = Client::new(base, key);
     // A server that was killed leaves its file behind.
     match client.answers() {
         Ok(()) => Ok(Reached::Server(client)),

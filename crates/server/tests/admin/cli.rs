@@ -463,11 +463,20 @@ fn a_project_is_made_checked_and_mended() {
     let manifest = folder.path().join("shop/wakeful.toml");
     let good = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, format!("{good}\n[bucket.photos]\n")).unwrap();
-    let noted = r#"[{"function":"hello","bucket":"photos","level":"write"}]"#;
-    std::fs::write(folder.path().join("shop/.wakeful/undeclared.json"), noted).unwrap();
+    let note = |level: &str| {
+        let noted = format!(r#"[{{"function":"hello","bucket":"photos","level":"{level}"}}]"#);
+        std::fs::write(folder.path().join("shop/.wakeful/undeclared.json"), noted).unwrap();
+    };
+    note("read");
     let (code, text) = run(&["check", "shop", "--fix"]);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("hello may write bucket photos"), "{text}");
+    assert!(text.contains("hello may read bucket photos"), "{text}");
+    note("write");
+    let (code, text) = run(&["check", "shop", "--fix", "--json"]);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    let expected =
+        serde_json::json!({ "problems": [], "added": ["hello may write bucket photos"] });
+    assert_eq!((code, answer), (0, expected));
     let mended = std::fs::read_to_string(&manifest).unwrap();
     assert!(
         mended.contains("access = { bucket.photos = \"write\" }"),

@@ -40,10 +40,10 @@ pub(super) struct DeadParams {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/v1/dead", tag = "dead letters",
+    get, operation_id = "list_dead_letters", path = "/v1/dead", tag = "dead letters",
     params(DeadParams),
     responses(
-        (status = 200, body = DeadList),
+        (status = 200, description = "It worked", body = DeadList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -68,10 +68,10 @@ pub(super) async fn list(
 ///
 /// With its event.
 #[utoipa::path(
-    get, path = "/v1/dead/{id}", tag = "dead letters",
+    get, operation_id = "get_dead_letter", path = "/v1/dead/{id}", tag = "dead letters",
     params(("id" = String, Path)),
     responses(
-        (status = 200, body = DeadDetail),
+        (status = 200, description = "It worked", body = DeadDetail),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -92,10 +92,10 @@ pub(super) async fn one(
 ///
 /// With fresh attempts and a fresh age. What is no dead letter (any more) is left alone.
 #[utoipa::path(
-    post, path = "/v1/dead/redrive", tag = "dead letters",
+    post, operation_id = "redrive_dead_letters", path = "/v1/dead/redrive", tag = "dead letters",
     request_body = Selection,
     responses(
-        (status = 200, body = Affected),
+        (status = 200, description = "It worked", body = Affected),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -111,10 +111,10 @@ pub(super) async fn redrive(
 ///
 /// What is no dead letter (any more) is left alone.
 #[utoipa::path(
-    post, path = "/v1/dead/discard", tag = "dead letters",
+    post, operation_id = "discard_dead_letters", path = "/v1/dead/discard", tag = "dead letters",
     request_body = Selection,
     responses(
-        (status = 200, body = Affected),
+        (status = 200, description = "It worked", body = Affected),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]

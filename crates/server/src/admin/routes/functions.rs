@@ -26,9 +26,9 @@ use crate::{
 ///
 /// All functions of the project, by name, and what wakes them.
 #[utoipa::path(
-    get, path = "/v1/functions", tag = "functions",
+    get, operation_id = "list_functions", path = "/v1/functions", tag = "functions",
     responses(
-        (status = 200, body = FunctionList),
+        (status = 200, description = "It worked", body = FunctionList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -41,10 +41,10 @@ pub(super) async fn list(State(admin): State<Admin>) -> Json<FunctionList> {
 
 /// One function
 #[utoipa::path(
-    get, path = "/v1/functions/{name}", tag = "functions",
+    get, operation_id = "get_function", path = "/v1/functions/{name}", tag = "functions",
     params(("name" = String, Path)),
     responses(
-        (status = 200, body = FunctionInfo),
+        (status = 200, description = "It worked", body = FunctionInfo),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -81,7 +81,7 @@ fn yes() -> bool {
 /// becomes the data of an event of the type `wakeful.function.invoke`; an empty body is `{}`.
 /// A function that fails is answered with 200 and `failure`.
 #[utoipa::path(
-    post, path = "/v1/functions/{name}/invocations", tag = "functions",
+    post, operation_id = "invoke_function", path = "/v1/functions/{name}/invocations", tag = "functions",
     params(("name" = String, Path), InvokeParams),
     request_body(content = Object, description = "The payload", content_type = "application/json"),
     responses(

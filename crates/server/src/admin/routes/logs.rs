@@ -71,10 +71,10 @@ pub(super) struct LogParams {
 /// object a line (NDJSON): first what is there, then each new line, none left out and none twice.
 /// An empty line is a sign of life; an object with `error` is the last one.
 #[utoipa::path(
-    get, path = "/v1/logs", tag = "runs",
+    get, operation_id = "get_logs", path = "/v1/logs", tag = "runs",
     params(LogParams),
     responses(
-        (status = 200, content((LogList = "application/json"), (LogEntry = "application/x-ndjson"))),
+        (status = 200, description = "It worked", content((LogList = "application/json"), (LogEntry = "application/x-ndjson"))),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]

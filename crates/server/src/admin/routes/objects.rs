@@ -29,9 +29,9 @@ use crate::admin::{
 ///
 /// All that the manifest declares.
 #[utoipa::path(
-    get, path = "/v1/buckets", tag = "buckets",
+    get, operation_id = "list_buckets", path = "/v1/buckets", tag = "buckets",
     responses(
-        (status = 200, body = BucketList),
+        (status = 200, description = "It worked", body = BucketList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -61,10 +61,10 @@ pub(super) struct ListParams {
 ///
 /// In the byte order of their keys.
 #[utoipa::path(
-    get, path = "/v1/buckets/{bucket}/objects", tag = "buckets",
+    get, operation_id = "list_objects", path = "/v1/buckets/{bucket}/objects", tag = "buckets",
     params(("bucket" = String, Path), ListParams),
     responses(
-        (status = 200, body = ObjectList),
+        (status = 200, description = "It worked", body = ObjectList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -91,7 +91,7 @@ pub(super) async fn list(
 ///
 /// Streamed; a `Range` header with one range is honoured.
 #[utoipa::path(
-    get, path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
+    get, operation_id = "get_object", path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
     params(("bucket" = String, Path), ("key" = String, Path, description = "May contain `/`")),
     responses(
         (status = 200, description = "The object", content_type = "application/octet-stream"),
@@ -122,7 +122,7 @@ pub(super) async fn get(
 ///
 /// The headers of a get, without the body.
 #[utoipa::path(
-    head, path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
+    head, operation_id = "head_object", path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
     params(("bucket" = String, Path), ("key" = String, Path, description = "May contain `/`")),
     responses(
         (status = 200, description = "The object's headers"),
@@ -146,7 +146,7 @@ pub(super) async fn head(
 /// and `Cache-Control` are kept with it; `Content-MD5` is verified; `If-None-Match: *` demands
 /// that there is none, `If-Match` that there is one with this ETag.
 #[utoipa::path(
-    put, path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
+    put, operation_id = "put_object", path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
     params(("bucket" = String, Path), ("key" = String, Path, description = "May contain `/`")),
     request_body(content_type = "application/octet-stream"),
     responses(
@@ -188,7 +188,7 @@ pub(super) async fn put_object(
 
 /// Delete an object
 #[utoipa::path(
-    delete, path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
+    delete, operation_id = "delete_object", path = "/v1/buckets/{bucket}/objects/{*key}", tag = "buckets",
     params(("bucket" = String, Path), ("key" = String, Path, description = "May contain `/`")),
     responses(
         (status = 204, description = "It is gone"),

@@ -52,10 +52,10 @@ pub(super) struct RunParams {
 ///
 /// Deliveries and synchronous calls, newest first.
 #[utoipa::path(
-    get, path = "/v1/runs", tag = "runs",
+    get, operation_id = "list_runs", path = "/v1/runs", tag = "runs",
     params(RunParams),
     responses(
-        (status = 200, body = RunList),
+        (status = 200, description = "It worked", body = RunList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -85,10 +85,10 @@ pub(super) async fn list(
 /// With its attempts, its log lines and, while the store keeps it, its event. A run that the
 /// history no longer has is shown as its delivery has it.
 #[utoipa::path(
-    get, path = "/v1/runs/{id}", tag = "runs",
+    get, operation_id = "get_run", path = "/v1/runs/{id}", tag = "runs",
     params(("id" = String, Path)),
     responses(
-        (status = 200, body = RunDetails),
+        (status = 200, description = "It worked", body = RunDetails),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -128,10 +128,10 @@ pub(super) async fn one(
 ///
 /// With the deliveries that are not over.
 #[utoipa::path(
-    get, path = "/v1/events/{id}", tag = "events",
+    get, operation_id = "get_event", path = "/v1/events/{id}", tag = "events",
     params(("id" = String, Path)),
     responses(
-        (status = 200, body = EventDetail),
+        (status = 200, description = "It worked", body = EventDetail),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]

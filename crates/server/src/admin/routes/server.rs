@@ -14,9 +14,9 @@ use crate::{
 
 /// The worker processes
 #[utoipa::path(
-    get, path = "/v1/workers", tag = "server",
+    get, operation_id = "list_workers", path = "/v1/workers", tag = "server",
     responses(
-        (status = 200, body = WorkerList),
+        (status = 200, description = "It worked", body = WorkerList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -29,9 +29,9 @@ pub(super) async fn workers(State(admin): State<Admin>) -> Json<WorkerList> {
 
 /// Figures
 #[utoipa::path(
-    get, path = "/v1/stats", tag = "server",
+    get, operation_id = "get_stats", path = "/v1/stats", tag = "server",
     responses(
-        (status = 200, body = Stats),
+        (status = 200, description = "It worked", body = Stats),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -48,9 +48,9 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Api
 
 /// Who the server is and how it does
 #[utoipa::path(
-    get, path = "/v1/health", tag = "server",
+    get, operation_id = "get_health", path = "/v1/health", tag = "server",
     responses(
-        (status = 200, body = Health),
+        (status = 200, description = "It worked", body = Health),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -76,9 +76,9 @@ pub(super) async fn health(State(admin): State<Admin>) -> Json<Health> {
 
 /// Whether the server answers
 #[utoipa::path(
-    get, path = "/healthz", tag = "server",
+    get, operation_id = "get_liveness", path = "/healthz", tag = "server",
     security(()),
-    responses((status = 200, body = Liveness))
+    responses((status = 200, description = "It worked", body = Liveness))
 )]
 pub(super) async fn alive() -> Json<Liveness> {
     Json(Liveness {
@@ -88,7 +88,7 @@ pub(super) async fn alive() -> Json<Liveness> {
 
 /// This document
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "server",
+    get, operation_id = "get_openapi", path = "/openapi.json", tag = "server",
     security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]

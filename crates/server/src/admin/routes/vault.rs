@@ -21,9 +21,9 @@ use crate::{
 ///
 /// Their names; no request reads a value.
 #[utoipa::path(
-    get, path = "/v1/secrets", tag = "secrets",
+    get, operation_id = "list_secrets", path = "/v1/secrets", tag = "secrets",
     responses(
-        (status = 200, body = SecretList),
+        (status = 200, description = "It worked", body = SecretList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -43,7 +43,7 @@ pub(super) async fn secrets(State(admin): State<Admin>) -> Json<SecretList> {
 ///
 /// Functions get the new value with their next version or start.
 #[utoipa::path(
-    put, path = "/v1/secrets/{name}", tag = "secrets",
+    put, operation_id = "set_secret", path = "/v1/secrets/{name}", tag = "secrets",
     params(("name" = String, Path)),
     request_body = SecretValue,
     responses(
@@ -66,7 +66,7 @@ pub(super) async fn set_secret(
 
 /// Remove a secret
 #[utoipa::path(
-    delete, path = "/v1/secrets/{name}", tag = "secrets",
+    delete, operation_id = "delete_secret", path = "/v1/secrets/{name}", tag = "secrets",
     params(("name" = String, Path)),
     responses(
         (status = 204, description = "It is gone"),
@@ -89,9 +89,9 @@ pub(super) async fn remove_secret(
 ///
 /// Their names and what they open; the keys themselves are kept nowhere.
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "secrets",
+    get, operation_id = "list_keys", path = "/v1/keys", tag = "secrets",
     responses(
-        (status = 200, body = KeyList),
+        (status = 200, description = "It worked", body = KeyList),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -106,10 +106,10 @@ pub(super) async fn keys(State(admin): State<Admin>) -> Json<KeyList> {
 ///
 /// The answer is the only place where the key itself ever stands.
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "secrets",
+    post, operation_id = "create_key", path = "/v1/keys", tag = "secrets",
     request_body = NewKey,
     responses(
-        (status = 201, body = NewKeyReply),
+        (status = 201, description = "It is made", body = NewKeyReply),
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
@@ -128,7 +128,7 @@ pub(super) async fn create_key(
 ///
 /// It is refused from now on.
 #[utoipa::path(
-    delete, path = "/v1/keys/{name}", tag = "secrets",
+    delete, operation_id = "delete_key", path = "/v1/keys/{name}", tag = "secrets",
     params(("name" = String, Path)),
     responses(
         (status = 204, description = "It is gone"),

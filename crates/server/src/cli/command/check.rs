@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use miette::Severity;
+use serde::Serialize;
 use wakeful_core::{
     manifest::{self, Loaded, Problem, Source},
     name::EnvironmentName,
@@ -17,7 +19,7 @@ use crate::{
         args::CheckArgs,
         error::CliError,
         out::{Format, Out, Tone},
-        problems::{ProblemInfo, render_problems, render_warnings},
+        problems::{ProblemInfo, render_list},
         words,
     },
     deploy::{self, ManifestError},
@@ -32,62 +34,90 @@ pub(super) fn run(args: CheckArgs) -> Result<(), CliError> {
         None => environment(Mode::Dev.environment())?,
     };
     let path = args.dir.join(MANIFEST);
+    let mut answer = Answer::default();
     if args.fix {
         let data = super::data_folder(args.data, &args.dir);
-        fix(&mut out, &path, &data)?;
-    }
-    match deploy::read(&args.dir, &environment) {
-        Ok(loaded) => good(&mut out, &path, &loaded),
-        Err(ManifestError::Mistakes(problems)) => {
-            match out.format {
-                Format::Json => {
-                    let source = problems.source();
-                    let list = problems.iter();
-                    let list = list.map(|problem| ProblemInfo::of(source, problem, "error"));
-                    out.json(&serde_json::json!({ "problems": list.collect::<Vec<_>>() }))?;
-                }
-                Format::Text => {
-                    let text = render_problems(&problems, out.colours());
-                    out.raw(&text)?;
-                    let count = words::count(problems.iter().len() as u64, "mistake", "mistakes");
-                    out.line(&out.paint(Tone::Bad, &format!("{count} in {}", path.display())))?;
-                }
-            }
-            Err(CliError::Manifest)
+        let added = fix(&path, &data)?;
+        if out.format == Format::Text {
+            show_added(&mut out, &path, &added)?;
         }
-        Err(error @ ManifestError::Unreadable { .. }) => Err(CliError::input(error.to_string())),
+        answer.added = added.iter().map(ToString::to_string).collect();
+    }
+    let (severity, source, problems, good) = match deploy::read(&args.dir, &environment) {
+        Ok(loaded) => {
+            let line = summary(&path, &loaded);
+            ("warning", read_source(&path)?, loaded.warnings, Some(line))
+        }
+        Err(ManifestError::Mistakes(problems)) => {
+            let list = problems.iter().cloned().collect();
+            ("error", problems.source().clone(), list, None)
+        }
+        Err(error @ ManifestError::Unreadable { .. }) => {
+            return Err(CliError::input(error.to_string()));
+        }
+    };
+    match out.format {
+        Format::Json => {
+            let list = problems.iter();
+            let list = list.map(|problem| ProblemInfo::of(&source, problem, severity));
+            answer.problems = list.collect();
+            out.json(&answer)?;
+        }
+        Format::Text => show(&mut out, &source, &problems, good.as_deref())?,
+    }
+    good.map(drop).ok_or(CliError::Manifest)
+}
+
+/// What `check --json` prints.
+#[derive(Default, Serialize)]
+struct Answer {
+    problems: Vec<ProblemInfo>,
+    /// What `--fix` wrote down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    added: Vec<String>,
+}
+
+/// The problems, or the warnings and that all else is good.
+fn show(
+    out: &mut Out,
+    source: &Source,
+    problems: &[Problem],
+    good: Option<&str>,
+) -> Result<(), CliError> {
+    let severity = if good.is_some() {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
+    let text = render_list(source, problems, severity, out.colours());
+    out.raw(&text)?;
+    match good {
+        Some(line) => out.line(&out.paint(Tone::Good, line)),
+        None => {
+            let count = words::count(problems.len() as u64, "mistake", "mistakes");
+            out.line(&out.paint(Tone::Bad, &format!("{count} in {}", source.name)))
+        }
     }
 }
 
-fn good(out: &mut Out, path: &Path, loaded: &Loaded) -> Result<(), CliError> {
-    let source = read_source(path)?;
-    let warnings: &[Problem] = &loaded.warnings;
-    if out.format == Format::Json {
-        let list = warnings.iter();
-        let list = list.map(|problem| ProblemInfo::of(&source, problem, "warning"));
-        return out.json(&serde_json::json!({ "problems": list.collect::<Vec<_>>() }));
-    }
-    let text = render_warnings(&source, warnings, out.colours());
-    out.raw(&text)?;
+fn summary(path: &Path, loaded: &Loaded) -> String {
     let project = &loaded.project;
     let functions = project.functions.len() as u64;
     let triggers = project.triggers().count() as u64;
-    let line = format!(
+    format!(
         "{} is fine: project {}, {}, {}",
         path.display(),
         project.name,
         words::count(functions, "function", "functions"),
         words::count(triggers, "trigger", "triggers"),
-    );
-    out.line(&out.paint(Tone::Good, &line))
+    )
 }
 
-/// Writes down the access that functions used although the manifest does not declare it.
-fn fix(out: &mut Out, path: &Path, data: &Path) -> Result<(), CliError> {
-    let found = undeclared::read(data).map_err(CliError::file(format!(
-        "read the access that was used, in {}",
-        data.display()
-    )))?;
+/// Writes down the access that functions used although the manifest does not declare it; what
+/// was written.
+fn fix(path: &Path, data: &Path) -> Result<Vec<Undeclared>, CliError> {
+    let reading = format!("read the access that was used, in {}", data.display());
+    let found = undeclared::read(data).map_err(CliError::file(reading))?;
     let source = read_source(path)?;
     let mut text = source.text.clone();
     let mut written = Vec::new();
@@ -103,6 +133,7 @@ fn fix(out: &mut Out, path: &Path, data: &Path) -> Result<(), CliError> {
                 text = changed;
                 written.push(access);
             }
+            // It was removed since.
             Err(manifest::CannotEdit::NoFunction(_)) => {}
             Err(error) => return Err(CliError::input(format!("{}: {error}", path.display()))),
         }
@@ -110,15 +141,16 @@ fn fix(out: &mut Out, path: &Path, data: &Path) -> Result<(), CliError> {
     if text != source.text {
         replace(path, &text).map_err(CliError::file(format!("write {}", path.display())))?;
     }
-    if out.format == Format::Json {
-        return Ok(());
-    }
-    if written.is_empty() {
+    Ok(written)
+}
+
+fn show_added(out: &mut Out, path: &Path, added: &[Undeclared]) -> Result<(), CliError> {
+    if added.is_empty() {
         return out.line(
             "There is no access to add: none was used in `wakeful dev` that is not declared.",
         );
     }
-    for access in written {
+    for access in added {
         out.line(&format!("added to {}: {access}", path.display()))?;
     }
     Ok(())
