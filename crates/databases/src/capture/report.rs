@@ -12,9 +12,6 @@ pub enum Report {
     /// The database was opened; its watched tables are captured from now on.
     #[error("changes of the database are captured")]
     Started,
-    /// Nothing is captured as long as no trigger names one of its tables.
-    #[error("nobody listens to the database: it is left alone")]
-    Dormant,
     /// The file did not exist and was created, empty.
     #[error("the database did not exist; an empty one was created at {path}")]
     Created {

@@ -216,9 +216,6 @@ impl Follower {
             .blocking(move || outbox::is_there(&path, &names))
             .await?;
         self.dormant = !there.map_err(|error| self.trouble(&error))?;
-        if self.dormant {
-            self.narrator.tell(Report::Dormant);
-        }
         Ok(self.dormant)
     }
 
