@@ -98,7 +98,7 @@ fn any_text_is_a_key_of_its_own() {
     let world = World::new();
     let texts = "\\PC{1,40}|[./\\\\\\x00-\\x1f]{1,12}";
     let keys = proptest::collection::btree_set(texts, 1..12);
-    let mut runner = TestRunner::new(Config::with_cases(64));
+    let mut runner = TestRunner::new(Config::with_cases(32));
     let case = |keys: BTreeSet<String>| {
         runtime.block_on(async {
             for key in &keys {

@@ -133,7 +133,7 @@ fn pages_together_are_the_whole_listing() {
         proptest::option::of("/|b|/a"),
         1..7_usize,
     );
-    let mut runner = TestRunner::new(Config::with_cases(128));
+    let mut runner = TestRunner::new(Config::with_cases(48));
     let case = |(keys, prefix, delimiter, limit)| {
         let query = ListQuery {
             prefix,
