@@ -217,7 +217,8 @@ impl PoolShared {
         }
         if leave {
             worker.leave();
-        } else if worker.gone.is_cancelled() {
+        } else if worker.obituary.get().is_some() {
+            // It ended meanwhile, and when that was told here it was not a member yet.
             self.ended(worker);
         }
         self.serve_waiting();

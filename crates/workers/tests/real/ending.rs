@@ -64,7 +64,7 @@ async fn who_has_a_place_may_start_after_the_version_was_retired() {
     bench.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_under_load_drops_nothing() {
     let bench = Bench::new();
     let live = std::sync::Arc::new(std::sync::Mutex::new(bench.pool(STUBBORN, &["handler"])));

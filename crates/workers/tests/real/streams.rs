@@ -50,7 +50,7 @@ async fn a_request_arrives_as_it_was_sent() {
     bench.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_attempts_are_in_flight_at_once() {
     let bench = Bench::new();
     let code = "exports.handler = async (event) => {

@@ -321,6 +321,21 @@ async fn an_uncaught_exception_names_its_attempt() {
 }
 
 #[tokio::test]
+async fn what_an_attempt_left_behind_is_not_blamed_on_its_neighbours() {
+    let bench = Bench::new();
+    let code = "exports.leaves = async (event) => { setTimeout(() => { throw new Error('left behind'); }, 100); };
+        exports.slow = () => new Promise((done) => setTimeout(done, 10000));";
+    let pool = bench.pool(code, &["leaves", "slow"]);
+    let beside = start(&pool, event(1)).await;
+    let call = start(&pool, event(0)).await;
+    assert_eq!(call.worker().pid, beside.worker().pid);
+    assert_eq!(answer(call).await.unwrap(), "", "it answered before");
+    let innocent = failure(beside).await;
+    assert_eq!(innocent.kind, FailureKind::Bystander, "{innocent:?}");
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn a_crash_without_a_word_makes_suspects() {
     let suspect = FailureKind::Suspect;
     check_end(ABORTS, suspect, suspect, "which of 2 attempts").await;
