@@ -297,5 +297,5 @@ async fn a_start_does_not_read_the_backlog() {
     let backlog = store.backlog().await.unwrap();
     let took = start.elapsed();
     assert_eq!((stats.queued, backlog[0].queued), (100_000, 100_000));
-    assert!(took.as_millis() < 500, "{took:?}");
+    assert!(took.as_secs() < 2, "{took:?}");
 }

@@ -121,41 +121,43 @@ impl Applier<'_> {
             );
             return Err(Fault::Refused(why));
         }
-        let function = self
-            .memory
-            .names
-            .functions
-            .intern(conn, &new.scope, &new.function)?;
-        let state = if new.claimed {
-            State::Running
-        } else {
-            State::Queued
-        };
-        let starts = u32::from(new.claimed);
-        conn.prepare_cached(
-            "INSERT INTO deliveries (id, event, trigger, function, partition, state, epoch, \
-             starts, attempts, ready_at, expires_at, ordering_key) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)",
-        )?
-        .execute(params![
-            new.id.raw(),
-            new.event.raw(),
-            trigger,
-            function,
-            new.partition(),
-            state as u8,
-            self.epoch.0,
-            starts,
-            new.ready_at.as_millis(),
-            new.expires_at.as_millis(),
-            new.ordering_key,
-        ])?;
+        self.insert_delivery(new, trigger)?;
         if new.claimed {
             self.delta.running += 1;
         } else {
             self.delta.queued += 1;
             self.delta.waiting(trigger, 1);
         }
+        Ok(())
+    }
+
+    fn insert_delivery(&mut self, new: &NewDelivery, trigger: i64) -> Result<(), Fault> {
+        let functions = &mut self.memory.names.functions;
+        let function = functions.intern(self.conn, &new.scope, &new.function)?;
+        let state = if new.claimed {
+            State::Running
+        } else {
+            State::Queued
+        };
+        self.conn
+            .prepare_cached(
+                "INSERT INTO deliveries (id, event, trigger, function, partition, state, epoch, \
+                 starts, attempts, ready_at, expires_at, ordering_key) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                new.id.raw(),
+                new.event.raw(),
+                trigger,
+                function,
+                new.partition(),
+                state as u8,
+                self.epoch.0,
+                u32::from(new.claimed),
+                new.ready_at.as_millis(),
+                new.expires_at.as_millis(),
+                new.ordering_key,
+            ])?;
         Ok(())
     }
 

@@ -138,22 +138,7 @@ pub(super) fn intervene(
             now,
             expires_at,
         } => {
-            let trigger: Option<i64> = applier
-                .conn
-                .prepare_cached(
-                    "UPDATE deliveries SET state = 0, attempts = 0, ready_at = ?2, \
-                     expires_at = ?3, dead_reason = NULL, dead_at = NULL \
-                     WHERE id = ?1 AND state = 2 RETURNING trigger",
-                )?
-                .query_row(
-                    params![run.raw(), now.as_millis(), expires_at.as_millis()],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            if let Some(trigger) = trigger {
-                applier.delta.dead -= 1;
-                applier.delta.queued += 1;
-                applier.delta.waiting(trigger, 1);
+            if redrive(applier, *run, *now, *expires_at)? {
                 changed.push(*run);
             }
         }
@@ -180,6 +165,31 @@ pub(super) fn intervene(
         } => release(applier, (scope, function), live, *now, changed)?,
     }
     Ok(())
+}
+
+fn redrive(
+    applier: &mut Applier<'_>,
+    run: RunId,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<bool, Fault> {
+    let trigger: Option<i64> = applier
+        .conn
+        .prepare_cached(
+            "UPDATE deliveries SET state = 0, attempts = 0, ready_at = ?2, expires_at = ?3, \
+             dead_reason = NULL, dead_at = NULL WHERE id = ?1 AND state = 2 RETURNING trigger",
+        )?
+        .query_row(
+            params![run.raw(), now.as_millis(), expires_at.as_millis()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(trigger) = trigger {
+        applier.delta.dead -= 1;
+        applier.delta.queued += 1;
+        applier.delta.waiting(trigger, 1);
+    }
+    Ok(trigger.is_some())
 }
 
 fn expire(applier: &mut Applier<'_>, run: RunId, at: Timestamp) -> Result<bool, Fault> {

@@ -11,7 +11,7 @@ use std::sync::{
     atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering},
 };
 
-use rusqlite::{Connection, MAIN_DB, hooks::Wal, wal::CheckpointMode};
+use rusqlite::{Connection, MAIN_DB, config::DbConfig, hooks::Wal, wal::CheckpointMode};
 use tokio::sync::mpsc;
 use wakeful_core::{
     limits,
@@ -331,6 +331,12 @@ impl Writer {
             %why,
             "the disk failed while writing; no change is accepted until a restart"
         );
+        // The log is all that can be trusted now, by its checksums: closing must not copy out of
+        // it what the kernel may no longer have as it was written.
+        let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.conn.set_db_config(keep_log, true) {
+            tracing::error!(%error, "the log will be copied when the store is closed");
+        }
         self.poisoned = Some(why.clone());
         vec_of(count, || Err(StoreError::Unknown(why.clone())))
     }
