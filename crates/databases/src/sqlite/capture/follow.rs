@@ -260,6 +260,12 @@ impl Follower {
             })
             .ok();
         if how == Attached::Replaced {
+            // Remembered at once, so that it is not another one again at the next start.
+            let submission = Submission {
+                checkpoint: Some(self.checkpoint(&position)),
+                ..Submission::default()
+            };
+            self.submit(submission).await?;
             self.narrator.tell(Report::Replaced);
         }
         self.narrator.started();
