@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
+};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::{error::CliError, words};
@@ -45,7 +48,7 @@ impl Format {
 pub(super) struct Out {
     pub(super) format: Format,
     colours: bool,
-    terminal: bool,
+    width: Option<u16>,
     stdout: Stdout,
 }
 
@@ -56,7 +59,9 @@ impl Out {
         Self {
             format,
             colours: terminal && colours_wanted(),
-            terminal,
+            width: tcgetwinsize(&stdout)
+                .ok()
+                .and_then(|size| usable(size.ws_col)),
             stdout,
         }
     }
@@ -111,8 +116,9 @@ impl Out {
     ) -> Result<(), CliError> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        if self.terminal {
+        if let Some(width) = self.width {
             table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width);
         }
         if self.colours {
             table.enforce_styling();
@@ -124,8 +130,14 @@ impl Out {
             let cells = row.iter().map(|(tone, text)| self.cell(*tone, text));
             table.add_row(cells.collect::<Vec<_>>());
         }
+        // Only the last column is folded: what is copied out of the others stays whole.
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
+            column.set_constraint(if column.index + 1 == head.len() {
+                ColumnConstraint::LowerBoundary(Width::Fixed(LEAST_FOLDED))
+            } else {
+                ColumnConstraint::ContentWidth
+            });
         }
         let text = table.trim_fmt();
         self.line(&text)
@@ -143,6 +155,15 @@ impl Out {
             Tone::Plain => cell,
         }
     }
+}
+
+/// A last column is not folded into less than this, characters.
+const LEAST_FOLDED: u16 = 24;
+
+/// The columns of a terminal that tables are fitted into. One that says 0 does not know, and in
+/// a very narrow one long lines read better than columns of single letters.
+fn usable(columns: u16) -> Option<u16> {
+    (columns >= 60).then_some(columns)
 }
 
 /// Something for people beside the answer, such as a warning. That it cannot be written changes

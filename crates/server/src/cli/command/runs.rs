@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wakeful_core::{id::RunId, limits};
+use wakeful_core::{id::RunId, limits, time::Timestamp};
 
 use super::{now, out, run_text};
 use crate::{
@@ -27,35 +27,35 @@ pub(super) fn list(args: &RunsArgs) -> Result<(), CliError> {
         return out.line("No runs.");
     }
     let now = now();
-    let row = |run: &RunInfo| {
-        let took = run_text::took(run).map(words::duration).unwrap_or_default();
-        let why = run
-            .failure
-            .as_ref()
-            .map(|failure| format!("{}: {}", failure.name, failure.message));
-        vec![
-            (Tone::Plain, run.id.to_string()),
-            (run_text::tone_of(run.state), run.state.as_str().to_owned()),
-            (Tone::Bold, run.function.to_string()),
-            (Tone::Plain, words::brief(&run.about, 60)),
-            (Tone::Dim, words::relative(run.accepted_at.0, now)),
-            (Tone::Plain, took),
-            (Tone::Plain, run.attempts.to_string()),
-            (Tone::Bad, words::brief(&why.unwrap_or_default(), 60)),
-        ]
-    };
-    let rows = list.runs.iter().map(row).collect();
-    out.table(
-        &[
-            "RUN", "STATE", "FUNCTION", "ABOUT", "ACCEPTED", "TOOK", "ATTEMPTS", "ERROR",
-        ],
-        rows,
-    )?;
+    let rows = list.runs.iter().map(|run| row(run, now)).collect();
+    let head = ["RUN", "STATE", "FUNCTION", "ACCEPTED", "TOOK", "ABOUT"];
+    out.table(&head, rows)?;
     if list.next.is_some() {
         let more = "There are more: see them with --limit, or narrow them down.";
         out.line(&out.paint(Tone::Dim, more))?;
     }
     Ok(())
+}
+
+fn row(run: &RunInfo, now: Timestamp) -> Vec<(Tone, String)> {
+    let took = run_text::took(run).map(words::duration).unwrap_or_default();
+    let state = match run.attempts {
+        0 | 1 => run.state.as_str().to_owned(),
+        attempts => format!("{} ({attempts} attempts)", run.state.as_str()),
+    };
+    let mut about = words::brief(&run.about, 100);
+    if let Some(failure) = &run.failure {
+        let why = format!("{}: {}", failure.name, failure.message);
+        about = format!("{about}\n✗ {}", words::brief(&why, 100));
+    }
+    vec![
+        (Tone::Plain, run.id.to_string()),
+        (run_text::tone_of(run.state), state),
+        (Tone::Bold, run.function.to_string()),
+        (Tone::Dim, words::relative(run.accepted_at.0, now)),
+        (Tone::Plain, took),
+        (Tone::Plain, about.trim_start().to_owned()),
+    ]
 }
 
 /// As many runs as were asked for, page by page.
