@@ -69,6 +69,11 @@ pub const STRAGGLER_GRACE: Duration = Duration::from_secs(2);
 pub const MEMORY_POLLING: Duration = Duration::from_millis(250);
 /// What a worker process may hold beside its V8 heap (Node itself, buffers, code), bytes.
 pub const WORKER_OVERHEAD: u64 = 192 * MIB;
+/// One semi-space of a worker's young heap, bytes, for large workers; V8 holds three of them
+/// beside the heap that `memory` means. Node 24 alone would take 64 MiB each.
+pub const MAX_SEMI_SPACE: u64 = 16 * MIB;
+/// A small worker's semi-space is this part of its `memory`.
+pub const SEMI_SPACE_SHARE: u64 = 16;
 /// Blank workers of a class that no function uses any more are ended after this.
 pub const BLANK_LINGER: Duration = Duration::from_secs(60);
 /// An event loop that answers later than this gets no new attempts while another can take them.

@@ -24,6 +24,8 @@ use tokio::{
     sync::oneshot,
 };
 
+use wakeful_core::limits;
+
 use crate::frame;
 
 /// The file descriptor on which a worker finds its socket.
@@ -101,6 +103,10 @@ fn start(program: &Program) -> Answer {
     let mut command = Command::new(&program.node);
     command
         .arg(format!("--max-old-space-size={}", program.heap_mib))
+        .arg(format!(
+            "--max-semi-space-size={}",
+            semi_space_mib(program.heap_mib)
+        ))
         .arg("--inspect-port=127.0.0.1:0")
         .arg(&program.bootstrap)
         .env_clear()
@@ -124,6 +130,11 @@ fn start(program: &Program) -> Answer {
     prepare_child(&mut command, theirs.as_raw_fd());
     let child = command.spawn()?;
     Ok((child, ours))
+}
+
+fn semi_space_mib(heap_mib: u64) -> u64 {
+    let most = limits::MAX_SEMI_SPACE / (1024 * 1024);
+    (heap_mib / limits::SEMI_SPACE_SHARE).clamp(1, most)
 }
 
 /// Has the child, between fork and exec, bind its life to ours and close what it must not have.

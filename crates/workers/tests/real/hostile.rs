@@ -11,7 +11,7 @@ use wakeful_workers::{
 use crate::support::*;
 
 /// A bootstrap that speaks just enough to be handed an attempt, then does something else.
-fn bench_with(then: &str) -> (Bench, Pool) {
+fn bench_with(then: &str) -> (Bench, Pool, tempfile::TempDir) {
     let code = format!(
         "const fs = require('node:fs');
         const frame = (kind, stream, ...parts) => {{
@@ -28,8 +28,8 @@ fn bench_with(then: &str) -> (Bench, Pool) {
         socket.write(frame(0x81, 0, json({{ pid: process.pid }})));
         function invoked(stream) {{ {then} }}"
     );
-    let folder = tempfile::tempdir().unwrap().keep();
-    let bootstrap = folder.join("bootstrap.js");
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = folder.path().join("bootstrap.js");
     std::fs::write(&bootstrap, code).unwrap();
     let bench = Bench::with(|options| {
         options.bootstrap = bootstrap;
@@ -39,11 +39,11 @@ fn bench_with(then: &str) -> (Bench, Pool) {
     let mut spec = bench.spec("", &["handler"]);
     spec.style = Some(Style::Native);
     let pool = bench.workers.pool(spec);
-    (bench, pool)
+    (bench, pool, folder)
 }
 
 async fn check_violation(then: &str, says: &str) {
-    let (bench, pool) = bench_with(then);
+    let (bench, pool, _folder) = bench_with(then);
     let call = start(&pool, request(0, "GET", "/", Body::empty())).await;
     let pid = call.worker().pid;
     let mut call = call;
@@ -88,7 +88,7 @@ async fn a_body_beyond_its_credit_is_a_violation() {
 
 #[tokio::test]
 async fn frames_about_nothing_are_ignored() {
-    let (bench, pool) = bench_with(
+    let (bench, pool, _folder) = bench_with(
         "for (const kind of [3, 4]) socket.write(frame(kind, stream + 65536));
         socket.write(frame(5, 77, u32(10))); socket.write(frame(0x88, 0, u32(12345)));
         socket.write(frame(0x84, 0x80000001, json({ kind: 'user_error' })));
@@ -108,7 +108,7 @@ async fn frames_about_nothing_are_ignored() {
 
 #[tokio::test]
 async fn headers_that_http_forbids_are_the_authors_error() {
-    let (bench, pool) = bench_with(
+    let (bench, pool, _folder) = bench_with(
         "const block = Buffer.from('x y\\0z\\0'); const head = Buffer.from([1, 200, 0, block.length, 0, 0, 0]);
         socket.write(frame(0x83, stream, head, block));",
     );
@@ -120,7 +120,7 @@ async fn headers_that_http_forbids_are_the_authors_error() {
 
 #[tokio::test]
 async fn credit_without_reading_does_not_make_us_hoard() {
-    let (bench, pool) = bench_with(
+    let (bench, pool, _folder) = bench_with(
         "socket.pause(); setInterval(() => socket.write(frame(5, stream, u32(4000000000))), 5);",
     );
     let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
