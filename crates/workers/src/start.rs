@@ -113,7 +113,10 @@ async fn load(pool: &Arc<PoolShared>, worker: Arc<Worker>) {
             return load_failed(pool, &worker, failure);
         }
     };
-    let loaded = worker.assign(pool, &order);
+    let Some(loaded) = worker.assign(pool, &order) else {
+        let message = "the worker ended before it was sent the code";
+        return pool.start_failed(Failure::ours(FailureKind::NotStarted, message));
+    };
     match timeout(pool.shared.options.load_timeout, loaded).await {
         Ok(Ok(json)) => match read_report(&json) {
             Ok(info) => {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -122,7 +122,7 @@ fn look(desk: &mut Desk, now: Instant) -> (Tick, Vec<Overdue>, bool, bool) {
                 overdue.push(Overdue {
                     exchange: Arc::clone(&attempt.exchange),
                     response: attempt.response.clone(),
-                    failure: timeout(attempt.place.spec()),
+                    failure: timed_out(attempt.timeout),
                 });
             }
             Due::Blocked => blocked = true,
@@ -150,11 +150,8 @@ fn look(desk: &mut Desk, now: Instant) -> (Tick, Vec<Overdue>, bool, bool) {
     (seen, overdue, stragglers > 0, late)
 }
 
-fn timeout(spec: &crate::VersionSpec) -> Failure {
-    let message = format!(
-        "no answer within its time ({:?} unless the call said otherwise); \
-         the attempt may have taken effect",
-        spec.timeout
-    );
+fn timed_out(timeout: Duration) -> Failure {
+    let message =
+        format!("no answer within its time of {timeout:?}; the attempt may have taken effect");
     Failure::ours(FailureKind::Timeout, message)
 }

@@ -10,7 +10,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -97,6 +97,7 @@ pub(crate) struct Attempt {
     pub(crate) place: Place,
     pub(crate) run: RunId,
     pub(crate) number: u32,
+    pub(crate) timeout: Duration,
     pub(crate) deadline: Instant,
     pub(crate) phase: Phase,
     /// The abort signal was sent.
@@ -148,14 +149,21 @@ impl Worker {
         self.pool.get()
     }
 
-    /// Makes it a worker of `pool`, and sends it the code to load.
-    pub(crate) fn assign(&self, pool: &Arc<PoolShared>, load: &[u8]) -> oneshot::Receiver<Bytes> {
+    /// Makes it a worker of `pool`, and sends it the code to load; `None` when it has ended.
+    pub(crate) fn assign(
+        &self,
+        pool: &Arc<PoolShared>,
+        load: &[u8],
+    ) -> Option<oneshot::Receiver<Bytes>> {
         let (sender, loaded) = oneshot::channel();
         self.boot.lock().loaded = Some(sender);
         // A blank worker is taken once; were it taken twice, the first pool would stay.
         let _ = self.pool.set(Arc::clone(pool));
-        self.write(|desk| frame::load(&mut desk.out, load));
-        loaded
+        self.write(|desk| {
+            frame::load(&mut desk.out, load);
+            !desk.closed
+        })
+        .then_some(loaded)
     }
 
     /// Whether its event loop is too late to be given more while another can take it.
@@ -207,6 +215,7 @@ impl Worker {
             place,
             run: head.run,
             number: head.attempt,
+            timeout,
             deadline: Instant::now() + timeout,
             phase: Phase::Running,
             cancelled: false,

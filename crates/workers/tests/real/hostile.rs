@@ -204,3 +204,101 @@ async fn a_program_that_never_gets_ready_is_given_up() {
     .await;
     bench.close().await;
 }
+
+#[tokio::test]
+async fn a_retired_worker_that_is_deaf_to_everything_is_killed() {
+    let (bench, _, _folder) = bench_with(
+        "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000);
+        socket.write(frame(0x83, stream, Buffer.from([1, 0, 0, 0, 0, 0, 0])));",
+    );
+    let mut spec = bench.spec("", &["handler"]);
+    spec.style = Some(Style::Native);
+    spec.timeout = Duration::from_millis(100);
+    let pool = bench.workers.pool(spec);
+    let call = start(&pool, event(0)).await;
+    let pid = call.worker().pid;
+    answer(call).await.unwrap();
+    pool.retire();
+    until("it is gone", || !is_alive(pid)).await;
+    bench.close().await;
+}
+
+/// Whatever is killed and whenever: each attempt is answered, no place is lost, the pool serves
+/// again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_are_killed_at_random_lose_no_place() {
+    let bench = Bench::new();
+    let code =
+        "exports.handler = async () => { await new Promise((f) => setTimeout(f, 3)); return 1; };";
+    let mut spec = bench.spec(code, &["handler"]);
+    spec.style = Some(Style::Native);
+    spec.per_worker = Some(4);
+    spec.limit = wakeful_workers::Limit::new(12);
+    let pool = bench.workers.pool(spec);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let callers: Vec<_> = (0..24)
+        .map(|_| {
+            let (pool, stop) = (pool.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut good = 0;
+                while !stop.is_cancelled() {
+                    let Ok(place) = within(pool.reserve(Reserve::Shared)).await else {
+                        continue;
+                    };
+                    match answer(place.start(event(0))).await {
+                        Ok(_) => good += 1,
+                        Err(failed) => {
+                            assert_ne!(failed.kind, FailureKind::UserError, "{failed:?}")
+                        }
+                    }
+                }
+                good
+            })
+        })
+        .collect();
+    for _ in 0..8 {
+        until("someone serves", || pool.stats().in_flight > 0).await;
+        for pid in bench.pids_of(&pool) {
+            let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+            // It may have ended since.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    stop.cancel();
+    let mut good = 0;
+    for caller in callers {
+        good += within(caller).await.unwrap();
+    }
+    assert!(good > 0);
+    until("no place is lost", || {
+        let stats = pool.stats();
+        pool.spec().limit.used() + stats.in_flight as u32 + stats.waiting as u32 == 0
+    })
+    .await;
+    assert_eq!(answer(start(&pool, event(0)).await).await.unwrap(), "1");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_in_the_middle_of_starts_leaves_nothing() {
+    for pause_ms in [0, 5, 30, 80] {
+        let bench = Bench::new();
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let pool = bench.pool("exports.handler = async () => 1;", &["handler"]);
+                tokio::spawn(async move { pool.reserve(Reserve::Shared).await.map(|_| ()) })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        within(bench.workers.shutdown(Duration::from_secs(5))).await;
+        assert!(bench.workers.snapshot().is_empty());
+        for caller in waiting {
+            let told = within(caller).await.unwrap();
+            assert!(
+                matches!(told, Ok(()) | Err(ReserveError::Retired)),
+                "{told:?}"
+            );
+        }
+    }
+}

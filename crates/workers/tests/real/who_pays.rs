@@ -155,6 +155,7 @@ async fn a_timeout_answers_in_time_and_harms_nobody() {
             let failed = result.unwrap_err();
             assert_eq!(failed.kind, FailureKind::Timeout, "{failed:?}");
             assert_eq!(failed.kind.charge(), Charge::Charged);
+            assert!(failed.message.contains("200ms"), "{failed:?}");
             assert!(took >= Duration::from_millis(200), "{took:?}");
         }
         assert!(
