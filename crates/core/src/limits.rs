@@ -114,6 +114,8 @@ pub const STORE_READ_ROWS: usize = 10_000;
 pub const STORE_WAL: u64 = 16 * MIB;
 /// Events, dead letters or free pages that one step of a sweep looks at, between other commits.
 pub const SWEEP_STEP: usize = 256;
+/// Deliveries that one look for those that grew too old goes through: some milliseconds.
+pub const EXPIRY_STEP: usize = 2048;
 /// Free bytes below which new work is refused while settlements still go through.
 pub const DISK_RESERVE: u64 = 64 * MIB;
 /// How long an event is kept after nothing is owed for it any more, for `explain`.
@@ -195,6 +197,8 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const ADMIN_PAGE: usize = 100;
 /// The most entries of one page of an admin list.
 pub const MAX_ADMIN_PAGE: usize = 1000;
+/// How long a client may be silent in the middle of a request's body.
+pub const BODY_IDLE: Duration = Duration::from_secs(30);
 /// How long the rest of a body that was refused is read, so that its sender hears why.
 pub const LINGER: Duration = Duration::from_secs(5);
 /// How much of it, bytes.

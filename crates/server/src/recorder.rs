@@ -143,7 +143,7 @@ impl Recorder {
 
     /// A synchronous invocation ended.
     pub fn invoked(&self, id: RunId, function: &FunctionName, asked: Timestamp, ended: Ended<'_>) {
-        self.history.record_attempt(attempt(id, 1, &ended));
+        self.put_attempt(attempt(id, 1, &ended));
         let failure = ended.outcome.err();
         self.put(of_invoke(id, function, asked, ended.now, 1, failure));
     }
@@ -157,7 +157,7 @@ impl Recorder {
     pub fn http(&self, ended: HttpEnded) {
         let failed = ended.failure.is_some() || ended.status >= 500;
         if let Some(worker) = ended.worker {
-            self.history.record_attempt(Attempt {
+            self.put_attempt(Attempt {
                 run: ended.run,
                 number: 1,
                 version: ended.version,
@@ -191,7 +191,31 @@ impl Recorder {
         });
     }
 
-    fn put(&self, run: Run) {
+    /// Messages and stacks of user code may quote a secret.
+    fn without_secrets(&self, failure: &mut Option<Failure>) {
+        let Some(failure) = failure else { return };
+        if let Cow::Owned(redacted) = self.vault.redact(&failure.message) {
+            failure.message = redacted;
+        }
+        if let Some(stack) = &failure.stack
+            && let Cow::Owned(redacted) = self.vault.redact(stack)
+        {
+            failure.stack = Some(redacted);
+        }
+    }
+
+    fn put_attempt(&self, mut attempt: Attempt) {
+        self.without_secrets(&mut attempt.failure);
+        if let Some(result) = &attempt.result
+            && let Cow::Owned(redacted) = self.vault.redact(result)
+        {
+            attempt.result = Some(redacted);
+        }
+        self.history.record_attempt(attempt);
+    }
+
+    fn put(&self, mut run: Run) {
+        self.without_secrets(&mut run.failure);
         if self.runs.receiver_count() > 0 {
             let _ = self.runs.send(run.clone());
         }

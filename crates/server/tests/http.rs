@@ -23,6 +23,8 @@ timeout = "2s"
 "POST /echo" = "echo"
 "POST /count" = "count"
 "GET /stream" = "stream"
+"GET /sized" = "sized"
+"GET /slow" = "slow"
 
 [function.private]
 code = "functions/private.js"
@@ -42,6 +44,11 @@ exports.hangs = () => new Promise(() => setInterval(() => {}, 1000));
 exports.exits = () => process.exit(3);
 exports.nothing = (req, res) => res.status(204).end();
 exports.echo = async (req, res) => { res.type('application/octet-stream'); req.pipe(res); };
+exports.sized = (req, res) => {
+  res.writeHead(200, { 'content-length': '10' });
+  res.write('01234'); setTimeout(() => res.end('56789'), 5);
+};
+exports.slow = async (req, res) => { await new Promise((r) => setTimeout(r, 1500)); res.send('late'); };
 exports.count = async (req, res) => res.json((await req.buffer()).length);
 exports.stream = async (req, res) => {
   for (let i = 0; i < 3; i++) { res.write(`line ${i}\n`); await new Promise((r) => setTimeout(r, 5)); }
@@ -180,4 +187,54 @@ fn a_key_is_asked_for_where_the_manifest_says_so() {
     );
     let header = format!("x-api-key: {key}");
     assert_eq!(server.curl("/private", &["-H", &header]).0, 200);
+}
+
+#[test]
+fn every_request_leaves_one_true_record() {
+    let project = project();
+    let server = project.dev();
+    let sized = server.curl("/sized", &["-i"]);
+    assert!(
+        sized.1.contains("0123456789") && !sized.1.contains("x-hop"),
+        "{sized:?}"
+    );
+    for path in ["/sized", "/stream"] {
+        let (status, head) = server.curl(path, &["--head"]);
+        assert_eq!(status, 200, "{path}: {head}");
+    }
+    server.until("they are recorded as what they were", || {
+        (server.runs("books", "succeeded").len() == 3).then_some(())
+    });
+    assert!(server.runs("books", "failed").is_empty());
+    let left = std::process::Command::new("curl")
+        .args(["--silent", "--max-time", "0.3"])
+        .arg(format!("http://{}/slow", server.address("http")))
+        .output()
+        .unwrap();
+    assert_eq!(left.status.code(), Some(28), "curl gave up, as it was told");
+    let run = server.until("its run is recorded", || {
+        server.runs("books", "failed").pop()
+    });
+    assert_eq!(run["about"], "GET /slow");
+    assert!(run.to_string().contains("the caller went away"), "{run:#}");
+}
+
+#[test]
+fn clients_that_send_nothing_keep_no_place() {
+    use std::io::Write;
+    let manifest = MANIFEST.replace("timeout = \"2s\"", "timeout = \"2s\"\nconcurrency = 2");
+    let project = project();
+    project.write("wakeful.toml", &manifest);
+    let server = project.dev();
+    let silent: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = std::net::TcpStream::connect(server.address("http")).unwrap();
+            client
+                .write_all(b"POST /count HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
+                .unwrap();
+            client
+        })
+        .collect();
+    assert_eq!(server.curl("/books/1", &["--max-time", "5"]).0, 200);
+    drop(silent);
 }

@@ -15,10 +15,6 @@ use super::Gateway;
 
 /// Connections at once; further ones wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 10_000;
-/// How long a client may take to send its header; also how long a kept-alive connection idles.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Header fields of one request.
-const MAX_HEADER_FIELDS: usize = 100;
 /// The wait after the kernel refused a connection (no descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,8 +27,7 @@ pub async fn listen(gateway: Gateway, listener: TcpListener, shutdown: Cancellat
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(MAX_HEADER_FIELDS)
+        .header_read_timeout(limits::HEADER_TIMEOUT)
         .max_buf_size(limits::MAX_HEADERS.max(64 * 1024))
         .pipeline_flush(true);
     loop {

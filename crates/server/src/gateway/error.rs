@@ -28,6 +28,8 @@ pub enum Refusal {
     TargetTooLong,
     /// The caller's body broke off.
     BrokenBody,
+    /// The caller stopped sending its body.
+    BodyTimeout,
     /// No worker could take it.
     NoWorker(ReserveError),
     /// User code, or its worker, failed.
@@ -57,6 +59,7 @@ impl Refusal {
             Self::BadPath => (StatusCode::BAD_REQUEST, "bad_path"),
             Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "body_broken_off"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::NoWorker(error) => match error {
                 ReserveError::Load(_) => (StatusCode::INTERNAL_SERVER_ERROR, "load"),
                 ReserveError::NotStarted(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_started"),
@@ -80,6 +83,7 @@ impl Refusal {
             Self::BadPath => "the path has an escape that is no UTF-8".into(),
             Self::TargetTooLong => "the path and query are longer than 64 KiB".into(),
             Self::BrokenBody => "the request's body broke off".into(),
+            Self::BodyTimeout => "the request's body did not go on in time".into(),
             Self::NoWorker(ReserveError::Load(failure)) => described(failure, detail),
             Self::NoWorker(ReserveError::NotStarted(failure)) => described(failure, detail),
             Self::NoWorker(ReserveError::Overloaded) => {

@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+mod record;
 mod request;
 mod respond;
 mod route;
@@ -13,6 +14,7 @@ mod serve;
 
 pub use connection::listen;
 pub use error::{Detail, Refusal};
-pub use respond::{HttpEnded, ResponseBody};
+pub use record::HttpEnded;
+pub use respond::ResponseBody;
 pub use route::{Endpoint, Routed, Router};
 pub use serve::Gateway;

@@ -1,51 +1,84 @@
 //! What a worker is sent of a request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use wakeful_core::delivery::{Failure, FailureKind};
+use tokio::time::timeout;
+use wakeful_core::{
+    delivery::{Failure, FailureKind},
+    limits,
+};
 use wakeful_workers::{Body, BodySender, HttpRequest};
 
 use super::Refusal;
 
-/// Bodies up to this size, in bytes, are sent to the worker with the request in one piece.
+/// Bodies up to this size, in bytes, are read before a worker is looked for, and sent to it with
+/// the request in one piece.
 const WHOLE: u64 = 64 * 1024;
-/// Bytes of an unwanted body that are read so that its sender hears the answer.
-const LINGER_BYTES: u64 = 64 * 1024 * 1024;
-/// How long such a body is read.
-const LINGER: Duration = Duration::from_secs(5);
 /// The longest path and query, in bytes.
 const MAX_TARGET: usize = 65_535;
 
-/// What became of a body that was streamed to the worker, for the caller's answer.
-#[derive(Clone, Default)]
-pub(super) struct Upload(Arc<AtomicBool>);
+/// What a request brings beside its head: the captures of its path and its body. Made before a
+/// worker is looked for, so that a client that is slow to send keeps no place on one.
+pub(super) struct Intake {
+    target: Bytes,
+    params: Vec<(String, String)>,
+    body: Body,
+    /// Set when a streamed body turns out larger than the function takes.
+    too_large: Option<Arc<AtomicBool>>,
+}
 
-impl Upload {
-    /// Whether the body turned out larger than the function takes.
-    pub(super) fn was_too_large(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Intake {
+    /// Takes in a request; reads small bodies whole, and lets larger ones stream.
+    pub(super) async fn of(
+        parts: &Parts,
+        params: &matchit::Params<'_, '_>,
+        body: Incoming,
+        max_body: u64,
+    ) -> Result<Self, Refusal> {
+        let (target, params) = match head(parts, params) {
+            Ok(head) => head,
+            Err(refusal) => {
+                linger(&parts.headers, body);
+                return Err(refusal);
+            }
+        };
+        let (body, too_large) = take_in(&parts.headers, body, max_body).await?;
+        Ok(Self {
+            target,
+            params,
+            body,
+            too_large,
+        })
+    }
+
+    /// Tells, once the request has failed, whether its body was to blame.
+    pub(super) fn watch(&self) -> Option<Arc<AtomicBool>> {
+        self.too_large.clone()
+    }
+
+    /// The request as a worker takes it.
+    pub(super) fn into_request(self, parts: Parts, remote: &str) -> HttpRequest {
+        HttpRequest {
+            method: parts.method,
+            target: self.target,
+            remote: remote.to_owned(),
+            params: self.params,
+            headers: parts.headers,
+            body: self.body,
+        }
     }
 }
 
-/// A request as a worker takes it.
-pub(super) async fn to_worker(
-    parts: Parts,
-    params: Vec<(String, String)>,
-    body: Incoming,
-    remote: &str,
-    max_body: u64,
-    upload: &Upload,
-) -> Result<HttpRequest, Refusal> {
+type Captures = Vec<(String, String)>;
+
+fn head(parts: &Parts, params: &matchit::Params<'_, '_>) -> Result<(Bytes, Captures), Refusal> {
     let target = parts
         .uri
         .path_and_query()
@@ -53,20 +86,11 @@ pub(super) async fn to_worker(
     if target.len() > MAX_TARGET {
         return Err(Refusal::TargetTooLong);
     }
-    let target = Bytes::copy_from_slice(target.as_bytes());
-    let body = body_for_worker(&parts.headers, body, max_body, upload).await?;
-    Ok(HttpRequest {
-        method: parts.method,
-        target,
-        remote: remote.to_owned(),
-        params,
-        headers: parts.headers,
-        body,
-    })
+    Ok((Bytes::copy_from_slice(target.as_bytes()), decoded(params)?))
 }
 
 /// Captures of a path, percent-decoded.
-pub(super) fn decoded(params: &matchit::Params<'_, '_>) -> Result<Vec<(String, String)>, Refusal> {
+fn decoded(params: &matchit::Params<'_, '_>) -> Result<Captures, Refusal> {
     params
         .iter()
         .map(|(name, value)| {
@@ -98,14 +122,13 @@ fn percent_decoded(text: &str) -> Option<String> {
     (!text.contains('\0')).then_some(text)
 }
 
-async fn body_for_worker(
+async fn take_in(
     headers: &HeaderMap,
     body: Incoming,
     max_body: u64,
-    upload: &Upload,
-) -> Result<Body, Refusal> {
+) -> Result<(Body, Option<Arc<AtomicBool>>), Refusal> {
     if body.is_end_stream() {
-        return Ok(Body::empty());
+        return Ok((Body::empty(), None));
     }
     let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -114,15 +137,55 @@ async fn body_for_worker(
             linger(headers, body);
             Err(Refusal::TooLarge(max_body))
         }
-        Some(length) if length <= WHOLE => {
-            let whole = body.collect().await.map_err(|_| Refusal::BrokenBody)?;
-            Ok(Body::Full(whole.to_bytes()))
-        }
+        Some(length) if length <= WHOLE => Ok((Body::Full(whole(body).await?), None)),
         _ => {
             let (sender, stream) = Body::channel();
-            tokio::spawn(feed(body, sender, max_body, upload.clone()));
-            Ok(stream)
+            let too_large = Arc::new(AtomicBool::new(false));
+            tokio::spawn(feed(body, sender, max_body, Arc::clone(&too_large)));
+            Ok((stream, Some(too_large)))
         }
+    }
+}
+
+/// A small body, whole. Each piece of it must come within `limits::BODY_IDLE`.
+async fn whole(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let mut first: Option<Bytes> = None;
+    let mut more = BytesMut::new();
+    while let Some(piece) = next_piece(&mut body).await {
+        let piece = piece.map_err(|broken| match broken {
+            Broken::Idle => Refusal::BodyTimeout,
+            Broken::Off(_) => Refusal::BrokenBody,
+        })?;
+        match first.take() {
+            None if more.is_empty() => first = Some(piece),
+            None => more.extend_from_slice(&piece),
+            Some(begin) => {
+                more.extend_from_slice(&begin);
+                more.extend_from_slice(&piece);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| more.freeze()))
+}
+
+/// Why a body did not go on.
+enum Broken {
+    Idle,
+    Off(hyper::Error),
+}
+
+/// The next piece of a body; `None` at its end. Trailers are passed over.
+async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, Broken>> {
+    loop {
+        return match timeout(limits::BODY_IDLE, body.frame()).await {
+            Err(_) => Some(Err(Broken::Idle)),
+            Ok(None) => None,
+            Ok(Some(Err(error))) => Some(Err(Broken::Off(error))),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(piece) => Some(Ok(piece)),
+                Err(_) => continue,
+            },
+        };
     }
 }
 
@@ -137,7 +200,7 @@ pub(super) fn linger(headers: &HeaderMap, body: Incoming) {
 
 async fn drain(mut body: Incoming) {
     let read = async {
-        let mut left = LINGER_BYTES;
+        let mut left = limits::LINGER_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
             let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
             left = left.saturating_sub(length);
@@ -146,33 +209,41 @@ async fn drain(mut body: Incoming) {
             }
         }
     };
-    let _ = tokio::time::timeout(LINGER, read).await;
+    let _ = timeout(limits::LINGER, read).await;
 }
 
 /// Passes a body on, piece by piece, at the pace of the worker. Ends by itself when either side
-/// goes away.
-async fn feed(mut body: Incoming, mut sender: BodySender, max_body: u64, upload: Upload) {
+/// goes away or the client falls silent.
+async fn feed(
+    mut body: Incoming,
+    mut sender: BodySender,
+    max_body: u64,
+    too_large: Arc<AtomicBool>,
+) {
+    let broken = |why: String| Failure::ours(FailureKind::UserError, why);
     let mut seen: u64 = 0;
-    while let Some(frame) = body.frame().await {
-        let broken = |why: String| Failure::ours(FailureKind::UserError, why);
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
+    while let Some(piece) = next_piece(&mut body).await {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(Broken::Idle) => {
+                return sender.fail(broken(
+                    "the client stopped sending the request's body".into(),
+                ));
+            }
+            Err(Broken::Off(error)) => {
                 return sender.fail(broken(format!("the request's body broke off: {error}")));
             }
         };
-        let Ok(piece) = frame.into_data() else {
-            continue;
-        };
         seen += piece.len() as u64;
         if seen > max_body {
-            upload.0.store(true, Ordering::Relaxed);
-            let why = format!("the request's body is larger than {max_body} bytes");
-            sender.fail(broken(why));
+            too_large.store(true, Ordering::Relaxed);
+            sender.fail(broken(format!(
+                "the request's body is larger than {max_body} bytes"
+            )));
             return drain(body).await;
         }
         if sender.send(piece).await.is_err() {
-            return;
+            return drain(body).await;
         }
     }
     sender.finish();

@@ -22,7 +22,7 @@ pub struct Endpoint {
 /// All endpoints, by method and path.
 #[derive(Default)]
 pub struct Router {
-    by_method: HashMap<Method, matchit::Router<Arc<Endpoint>>>,
+    by_method: HashMap<Method, matchit::Router<Arc<Endpoint>>, foldhash::fast::RandomState>,
     any_method: matchit::Router<Arc<Endpoint>>,
 }
 

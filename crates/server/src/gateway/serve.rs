@@ -1,25 +1,22 @@
 //! One request, from its arrival to its answer.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
 use hyper::{Request, body::Incoming};
 use wakeful_core::{
     id::{IdSource, RunId},
     limits,
     port::Clock,
     project::Auth,
-    time::Timestamp,
 };
-use wakeful_workers::{Body, Invocation, Reserve, ReserveError, Slot, What, WorkerRef};
+use wakeful_workers::{Body, Invocation, Reserve, ReserveError, Response as Answer, Slot, What};
 
 use super::{
     Detail, Endpoint, Refusal, ResponseBody, Routed,
-    request::{Upload, decoded, linger, to_worker},
-    respond::{HttpEnded, OnEnd, head},
+    record::Record,
+    request::{Intake, linger},
+    respond::{Going, Head},
 };
 use crate::{live::LiveCell, recorder::Recorder, vault::Vault};
 
@@ -39,7 +36,7 @@ struct Shared {
 }
 
 /// The header field that names the run of an answer.
-const RUN_HEADER: &str = "x-wakeful-run";
+const RUN_HEADER: HeaderName = HeaderName::from_static("x-wakeful-run");
 
 impl Gateway {
     /// A gateway to what `live` holds; `detail` is how much of a failure callers are told.
@@ -66,28 +63,44 @@ impl Gateway {
     /// Answers one request of a caller at `remote`.
     pub async fn serve(&self, request: Request<Incoming>, remote: &str) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
-        let live = self.shared.live.load();
+        let shared = &*self.shared;
+        let live = shared.live.load();
         let (endpoint, params) = match live.router.find(&parts.method, parts.uri.path()) {
-            Routed::Found(endpoint, params) => (Arc::clone(endpoint), decoded(&params)),
+            Routed::Found(endpoint, params) => (Arc::clone(endpoint), params),
             Routed::OtherMethods(methods) => {
                 linger(&parts.headers, body);
                 return self.other_methods(&parts.method, &methods);
             }
             Routed::NotFound => {
                 linger(&parts.headers, body);
-                return Refusal::NotFound.response(None, self.shared.detail);
+                return Refusal::NotFound.response(None, shared.detail);
             }
         };
-        drop(live);
         if let Err(refusal) = self.authorized(&endpoint, &parts.headers) {
             linger(&parts.headers, body);
-            return refusal.response(None, self.shared.detail);
+            return refusal.response(None, shared.detail);
         }
-        let run = Exchange::begin(&self.shared, endpoint, &parts);
-        match run.exchange(parts, params, body, remote).await {
-            Ok(response) => response,
-            Err((refusal, run)) => run.refuse(refusal),
-        }
+        let accepted_at = shared.clock.now();
+        let run = shared.ids.run(accepted_at);
+        let record = Record::begin(&shared.recorder, &endpoint, &parts, (run, accepted_at));
+        let max_body = endpoint.version.function.max_body;
+        let response = match Intake::of(&parts, &params, body, max_body).await {
+            Ok(intake) => {
+                drop(params);
+                drop(live);
+                let method = parts.method.clone();
+                let exchange = Exchange {
+                    shared,
+                    endpoint,
+                    run,
+                    method,
+                    record,
+                };
+                exchange.run(parts, intake, remote).await
+            }
+            Err(refusal) => refuse(shared, run, record, refusal),
+        };
+        with_run(response, run)
     }
 
     fn other_methods(&self, method: &Method, known: &[&Method]) -> Response<ResponseBody> {
@@ -128,101 +141,67 @@ fn function_key(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())
 }
 
-/// A request on its way.
+/// A request that was taken in, on its way to a worker and back.
 struct Exchange<'a> {
     shared: &'a Shared,
     endpoint: Arc<Endpoint>,
     run: RunId,
     method: Method,
-    about: String,
-    accepted_at: Timestamp,
-    started: Instant,
-    waited: Duration,
-    worker: Option<WorkerRef>,
+    record: Record,
 }
 
-impl<'a> Exchange<'a> {
-    fn begin(shared: &'a Shared, endpoint: Arc<Endpoint>, parts: &Parts) -> Self {
-        let accepted_at = shared.clock.now();
-        Self {
-            run: shared.ids.run(accepted_at),
-            about: format!("{} {}", parts.method, parts.uri.path()),
-            method: parts.method.clone(),
-            shared,
-            endpoint,
-            accepted_at,
-            started: Instant::now(),
-            waited: Duration::ZERO,
-            worker: None,
-        }
-    }
-
-    /// The whole road: a place, the worker, the answer.
-    async fn exchange(
-        mut self,
-        parts: Parts,
-        params: Result<Vec<(String, String)>, Refusal>,
-        body: Incoming,
-        remote: &str,
-    ) -> Result<Response<ResponseBody>, (Refusal, Self)> {
+impl Exchange<'_> {
+    async fn run(mut self, parts: Parts, intake: Intake, remote: &str) -> Response<ResponseBody> {
         let slot = match self.place().await {
             Ok(slot) => slot,
-            Err(refusal) => {
-                linger(&parts.headers, body);
-                return Err((refusal, self));
-            }
+            Err(refusal) => return refuse(self.shared, self.run, self.record, refusal),
         };
-        self.worker = Some(slot.info());
-        let max_body = self.endpoint.version.function.max_body;
-        let upload = Upload::default();
-        let request = match params {
-            Ok(params) => to_worker(parts, params, body, remote, max_body, &upload).await,
-            Err(refusal) => Err(refusal),
-        };
-        let request = match request {
-            Ok(request) => request,
-            Err(refusal) => {
-                self.worker = None;
-                return Err((refusal, self));
-            }
-        };
+        self.record.on(slot.info(), &self.endpoint.version.id);
+        let too_large = intake.watch();
         let mut call = slot.start(Invocation {
             run: self.run,
             attempt: 1,
             handler: self.endpoint.handler,
             timeout: None,
-            what: What::Http(request),
+            what: What::Http(intake.into_request(parts, remote)),
         });
-        let answer = match call.response().await {
-            Ok(answer) => answer,
-            Err(_) if upload.was_too_large() => return Err((Refusal::TooLarge(max_body), self)),
-            Err(failure) => return Err((Refusal::Failed(failure), self)),
+        match call.response().await {
+            Ok(answer) => self.answer(answer, call),
+            Err(failure) => {
+                let blamed = too_large.is_some_and(|flag| flag.load(Ordering::Relaxed));
+                let refusal = match blamed {
+                    true => Refusal::TooLarge(self.endpoint.version.function.max_body),
+                    false => Refusal::Failed(failure),
+                };
+                refuse(self.shared, self.run, self.record, refusal)
+            }
+        }
+    }
+
+    fn answer(mut self, answer: Answer, call: wakeful_workers::Call) -> Response<ResponseBody> {
+        let head = match Head::of(answer.status, answer.headers) {
+            Ok(head) => head,
+            Err(refusal) => return refuse(self.shared, self.run, self.record, refusal),
         };
+        self.record.status(head.status.as_u16());
+        let method = &self.method;
         match answer.body {
             Body::Full(bytes) => {
-                let body = ResponseBody::full(bytes);
-                match head(answer.status, answer.headers, &self.method, body) {
-                    Ok(response) => Ok(self.answered(response)),
-                    Err(refusal) => Err((refusal, self)),
-                }
+                self.record.finish(None);
+                head.with(ResponseBody::full(bytes), method)
             }
             Body::Stream(stream) => {
-                let recorder = self.shared.recorder.clone();
-                let run = self.run;
-                let started = self.started;
-                let method = self.method.clone();
-                let ended = self.ended(answer.status, None);
-                let on_end = OnEnd {
-                    recorder,
-                    started,
-                    ended,
-                    _call: call,
+                let going = Going {
+                    stream,
+                    record: self.record,
+                    call,
                 };
-                let body = ResponseBody::stream(stream, on_end);
-                match head(answer.status, answer.headers, &method, body) {
-                    Ok(response) => Ok(with_run(response, run)),
-                    Err(refusal) => Ok(refusal.response(Some(run), Detail::Full)),
+                if head.is_bodiless(method) {
+                    going.finish_unread();
+                    return head.with(ResponseBody::Full(None), method);
                 }
+                let announced = head.announced();
+                head.with(ResponseBody::stream(going, announced), method)
             }
         }
     }
@@ -234,7 +213,7 @@ impl<'a> Exchange<'a> {
         }
         let patience = self.endpoint.version.function.timeout + limits::LOAD_TIMEOUT;
         let waiting = tokio::time::timeout(patience, self.wait_for_place()).await;
-        self.waited = self.started.elapsed();
+        self.record.waited();
         waiting
             .unwrap_or(Err(ReserveError::Overloaded))
             .map_err(Refusal::NoWorker)
@@ -267,41 +246,23 @@ impl<'a> Exchange<'a> {
             })
         })
     }
+}
 
-    fn answered(self, response: Response<ResponseBody>) -> Response<ResponseBody> {
-        let run = self.run;
-        let recorder = self.shared.recorder.clone();
-        recorder.http(self.ended(response.status().as_u16(), None));
-        with_run(response, run)
-    }
-
-    fn refuse(self, refusal: Refusal) -> Response<ResponseBody> {
-        let response = refusal.response(Some(self.run), self.shared.detail);
-        let run = self.run;
-        let recorder = self.shared.recorder.clone();
-        recorder.http(self.ended(response.status().as_u16(), Some(refusal)));
-        with_run(response, run)
-    }
-
-    fn ended(self, status: u16, refusal: Option<Refusal>) -> HttpEnded {
-        HttpEnded {
-            run: self.run,
-            function: self.endpoint.version.function.name.clone(),
-            trigger: self.endpoint.trigger.id.clone(),
-            about: self.about,
-            version: self.endpoint.version.id.clone(),
-            worker: self.worker,
-            accepted_at: self.accepted_at,
-            waited: self.waited,
-            took: self.started.elapsed().saturating_sub(self.waited),
-            status,
-            failure: refusal.map(Refusal::into_failure),
-        }
-    }
+/// Answers with a refusal, and records it.
+fn refuse(
+    shared: &Shared,
+    run: RunId,
+    mut record: Record,
+    refusal: Refusal,
+) -> Response<ResponseBody> {
+    let response = refusal.response(Some(run), shared.detail);
+    record.status(response.status().as_u16());
+    record.finish(Some(refusal.into_failure()));
+    response
 }
 
 fn with_run(mut response: Response<ResponseBody>, run: RunId) -> Response<ResponseBody> {
-    if let Ok(value) = HeaderValue::from_str(&run.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(run.to_string()) {
         response.headers_mut().insert(RUN_HEADER, value);
     }
     response

@@ -1,8 +1,13 @@
 //! What is on disk: the data folder, opened in the order in which it can be refused.
 
-use std::{fs, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use wakeful_core::{
     id::IdSource,
     port::{Clock, Store},
@@ -11,6 +16,11 @@ use wakeful_core::{
 use wakeful_store::{History, HistoryOptions, Options as StoreOptions, SqliteStore};
 
 use crate::{clock::SystemClock, options::ServeOptions, vault::Vault};
+
+/// The store's file: a folder that has it is a data folder.
+const STORE_FILE: &str = "store.db";
+/// What `init` puts into a folder that no server has used yet.
+const SCHEMA_FILE: &str = "schema.json";
 
 /// What is on disk.
 pub(super) struct Ground {
@@ -32,6 +42,7 @@ impl Ground {
             .create(data)
             .with_context(|| format!("the data folder {} cannot be made", data.display()))?;
         let data = data.canonicalize()?;
+        close_to_others(&data)?;
         let store = SqliteStore::open(StoreOptions::new(&data, Arc::clone(&clock)))?;
         let history = History::open(HistoryOptions::new(&data, Arc::clone(&clock)))?;
         let vault = Arc::new(Vault::open(&data)?);
@@ -46,4 +57,24 @@ impl Ground {
             ids,
         })
     }
+}
+
+/// Closes the data folder to other users: payloads, logs and keys are for the server's alone. A
+/// folder that holds something else is not ours to close, and is refused.
+fn close_to_others(data: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(data)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let shown = data.display();
+    let is_empty = fs::read_dir(data)?.next().is_none();
+    if !is_empty && !data.join(STORE_FILE).exists() && !data.join(SCHEMA_FILE).exists() {
+        bail!(
+            "{shown} holds files of something else and is open to other users: choose a new or \
+             empty folder with --data"
+        );
+    }
+    fs::set_permissions(data, fs::Permissions::from_mode(mode & 0o700)).with_context(|| {
+        format!("the data folder {shown} is open to other users: `chmod 700 {shown}`")
+    })
 }

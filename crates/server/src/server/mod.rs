@@ -29,20 +29,22 @@ const CONTROL_THREADS: usize = 2;
 /// # Errors
 /// Says what kept the server from starting; once it is ready, it ends well.
 pub fn run(options: ServeOptions) -> Result<(), ServeError> {
+    log_to_stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("wakeful-control")
         .enable_all()
         .build()
         .context("the runtime could not be started")?;
-    let result = runtime.block_on(serve(options));
+    let terminal = Terminal::new();
+    let result = runtime.block_on(serve(options, terminal.clone()));
+    terminal.flush();
     runtime.shutdown_background();
     result
 }
 
-async fn serve(options: ServeOptions) -> Result<(), ServeError> {
+async fn serve(options: ServeOptions, terminal: Terminal) -> Result<(), ServeError> {
     let began = Instant::now();
-    let terminal = Terminal::new();
     let folder = options
         .dir
         .canonicalize()
@@ -59,4 +61,16 @@ async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let server =
         Server::assemble(&options, &folder, terminal, ground, &listeners, &project).await?;
     server.go(&options, project, listeners, began).await
+}
+
+/// The server's own log: warnings and errors, or what `WAKEFUL_LOG` asks for (such as `debug` or
+/// `wakeful_store=trace`). The S3 library calls every 404 an error, so it has to be asked for.
+fn log_to_stderr() {
+    let asked = tracing_subscriber::EnvFilter::try_from_env("WAKEFUL_LOG");
+    let filter = asked.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second server in one process (tests) keeps the first one's log.
+    let _ = log.try_init();
 }

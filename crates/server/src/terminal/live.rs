@@ -39,11 +39,12 @@ impl Terminal {
     }
 
     fn line(&self, line: &LogLine) {
+        let text = paint::printable(&line.text);
         let text = match line.level {
-            LogLevel::Error => self.paint.red(&line.text),
-            LogLevel::Warn => self.paint.yellow(&line.text),
-            LogLevel::Debug => self.paint.dim(&line.text),
-            LogLevel::Info => line.text.clone(),
+            LogLevel::Error => self.paint.red(&text),
+            LogLevel::Warn => self.paint.yellow(&text),
+            LogLevel::Debug => self.paint.dim(&text),
+            LogLevel::Info => text.into_owned(),
         };
         let origin = match line.stream {
             LogStream::Console => "│",
@@ -92,7 +93,7 @@ impl Terminal {
             "{} {} {mark} {}{status}{state} {}",
             paint.dim(&clock(run.ended_at.unwrap_or(run.accepted_at))),
             paint.cyan(&format!("{:12}", run.function)),
-            run.about,
+            paint::printable(&run.about),
             paint.dim(&took.unwrap_or_default())
         );
         if let (Some(failure), true) = (&run.failure, run.state != RunState::Succeeded) {

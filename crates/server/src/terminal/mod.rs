@@ -6,13 +6,8 @@ mod live;
 mod paint;
 mod progress;
 mod start;
+mod writer;
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
-
-use parking_lot::Mutex;
 use wakeful_core::{
     delivery::Failure,
     manifest::{Problem, Problems},
@@ -27,12 +22,13 @@ use crate::{
 };
 use paint::Paint;
 pub use start::Started;
+use writer::Writer;
 
-/// A terminal, or a file in place of one. Cheap to clone; writes whole lines.
+/// A terminal, or a file in place of one. Cheap to clone; writes whole lines, and never waits.
 #[derive(Clone)]
 pub struct Terminal {
     paint: Paint,
-    out: Arc<Mutex<io::Stdout>>,
+    writer: Writer,
 }
 
 impl Default for Terminal {
@@ -46,15 +42,18 @@ impl Terminal {
     pub fn new() -> Self {
         Self {
             paint: Paint::for_stdout(),
-            out: Arc::new(Mutex::new(io::stdout())),
+            writer: Writer::new(),
         }
     }
 
-    /// Writes lines. That nobody reads them is no reason to stop serving.
+    /// Writes lines.
     pub fn say(&self, text: &str) {
-        let mut out = self.out.lock();
-        let _ = writeln!(out, "{text}");
-        let _ = out.flush();
+        self.writer.write(text.to_owned());
+    }
+
+    /// Waits, for a while, until all of it is written: before the program ends.
+    pub fn flush(&self) {
+        self.writer.flush();
     }
 
     /// Something that should be known, but stops nothing.

@@ -1,6 +1,6 @@
 //! Colours where they can be seen, and durations as people read them.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{borrow::Cow, io::IsTerminal, time::Duration};
 
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +66,49 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A text that comes from outside, fit for a terminal: control characters are shown as escapes,
+/// but for line breaks, tabs and colours (`ESC [ … m`), which people do log.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let colour = colour_length(rest);
+        if colour > 0 {
+            out.push_str(&rest[..colour]);
+            rest = &rest[colour..];
+            continue;
+        }
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    Cow::Owned(out)
+}
+
+/// The length of the colour sequence that a text begins with; 0 for none.
+fn colour_length(text: &str) -> usize {
+    let Some(inside) = text.strip_prefix("\x1b[") else {
+        return 0;
+    };
+    let parameters = inside
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b';')
+        .count();
+    match inside.as_bytes().get(parameters) {
+        Some(b'm') => 2 + parameters + 1,
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::{duration, printable};
     use std::time::Duration;
 
     #[test]
@@ -82,5 +122,12 @@ mod tests {
         check(42_000, "42 ms");
         check(1_300_000, "1.3 s");
         check(180_000_000, "3 min");
+    }
+
+    #[test]
+    fn what_moves_a_cursor_is_shown_and_not_done() {
+        assert_eq!(printable("plain ü"), "plain ü");
+        assert_eq!(printable("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m");
+        assert_eq!(printable("a\x1b[2Jb\rc\u{9b}"), "a\\u{1b}[2Jb\\rc\\u{9b}");
     }
 }
