@@ -1,6 +1,6 @@
 //! Who pays when a worker ends: the table "who pays" of docs/guarantees.md, as a pure rule.
 
-use crate::{Failure, FailureKind};
+use crate::{CancelReason, Failure, FailureKind};
 
 /// Why a worker ended with attempts on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +97,52 @@ impl Verdict {
     }
 }
 
+/// What a failure means for an attempt that had got the abort signal: code that heeds it by
+/// failing has done as it was told, and pays for what the signal was about.
+pub(crate) fn in_view_of(signal: Option<CancelReason>, failure: Failure) -> Failure {
+    use FailureKind::{Interrupted, MissingResponse, Timeout, UserError};
+    let (kind, why) = match (signal, failure.kind) {
+        (Some(CancelReason::Stopping), kind) if kind != Interrupted => {
+            (Interrupted, "the server stopped, and the attempt broke off")
+        }
+        (Some(CancelReason::Timeout), UserError | MissingResponse) => {
+            (Timeout, "its time was up, and the attempt broke off")
+        }
+        _ => return failure,
+    };
+    Failure {
+        stack: failure.stack,
+        ..Failure::ours(
+            kind,
+            format!("{why} ({}: {})", failure.name, failure.message),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_abort_signal_says_who_pays() {
+        use CancelReason::{CallerGone, Stopping, Timeout as TimeUp};
+        use FailureKind::{BlockedLoop, Crash, Interrupted, MissingResponse, Timeout, UserError};
+        let check = |signal, kind, expected| {
+            let failed = in_view_of(signal, Failure::ours(kind, "as it said"));
+            assert_eq!(failed.kind, expected, "{kind:?} after {signal:?}");
+            assert!(failed.message.contains("as it said"), "{failed:?}");
+        };
+        for kind in [UserError, MissingResponse, Crash, BlockedLoop, Interrupted] {
+            check(None, kind, kind);
+            check(Some(CallerGone), kind, kind);
+            check(Some(Stopping), kind, Interrupted);
+        }
+        check(Some(TimeUp), UserError, Timeout);
+        check(Some(TimeUp), MissingResponse, Timeout);
+        for kind in [Crash, BlockedLoop, Interrupted] {
+            check(Some(TimeUp), kind, kind);
+        }
+    }
 
     #[test]
     fn the_table() {

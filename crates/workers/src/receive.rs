@@ -13,7 +13,7 @@ use wakeful_core::{
 use crate::{
     Body, BodyStream, CancelReason, Failure, FailureKind, HostCall, HostError, HostErrorCode,
     HostReply, Response,
-    blame::Culprit,
+    blame::{self, Culprit},
     body::{Pipe, Producer},
     deadline::Phase,
     frame::{self, FromWorker, Rest, WORKER_STREAM},
@@ -210,8 +210,10 @@ impl Worker {
 
     /// The attempt has failed.
     fn give_up(&self, stream: u32, failure: Failure) {
-        let over = self.write(|desk| desk.remove(stream));
-        self.settle_over(over.map(|attempt| (attempt, Err(failure), None)));
+        if let Some(attempt) = self.write(|desk| desk.remove(stream)) {
+            let failure = blame::in_view_of(attempt.cancelled, failure);
+            self.settle(attempt, Err(failure), None);
+        }
     }
 
     /// The process says that it is about to end, and through whose fault.

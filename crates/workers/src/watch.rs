@@ -110,7 +110,8 @@ fn look(desk: &mut Desk, now: Instant) -> (Tick, Vec<Overdue>, bool, bool) {
             Due::Abort => {
                 attempt.phase = Phase::Aborted;
                 aborted = true;
-                if !std::mem::replace(&mut attempt.cancelled, true) {
+                if attempt.cancelled.is_none() {
+                    attempt.cancelled = Some(CancelReason::Timeout);
                     if let Some(request) = attempt.request.take() {
                         request.close();
                     }

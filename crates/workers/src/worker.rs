@@ -22,7 +22,7 @@ use wakeful_core::{id::RunId, limits, time::Timestamp};
 use crate::{
     Body, BodyStream, Call, CancelReason, Failure, FailureKind, HttpRequest, Invocation, Response,
     What, WorkerInfo, WorkerRef, WorkerState,
-    blame::{Culprit, Verdict},
+    blame::{self, Culprit, Verdict},
     blank::Class,
     body::Pipe,
     call::Exchange,
@@ -100,8 +100,8 @@ pub(crate) struct Attempt {
     pub(crate) timeout: Duration,
     pub(crate) deadline: Instant,
     pub(crate) phase: Phase,
-    /// The abort signal was sent.
-    pub(crate) cancelled: bool,
+    /// Why the abort signal was sent, if it was.
+    pub(crate) cancelled: Option<CancelReason>,
     /// Its request body, while that is not sent whole.
     pub(crate) request: Option<Arc<Outflow>>,
     /// Its response body, while that is not here whole.
@@ -218,7 +218,7 @@ impl Worker {
             timeout,
             deadline: Instant::now() + timeout,
             phase: Phase::Running,
-            cancelled: false,
+            cancelled: None,
             request: outflow.clone(),
             response: None,
         };
@@ -363,7 +363,9 @@ impl Worker {
         }
         let open = attempts.len();
         for (stream, attempt) in attempts {
-            self.settle(attempt, Err(verdict.failure_of(stream, open)), None);
+            let failure = verdict.failure_of(stream, open);
+            let failure = blame::in_view_of(attempt.cancelled, failure);
+            self.settle(attempt, Err(failure), None);
         }
         *self.boot.lock() = Boot::default();
     }
@@ -437,9 +439,9 @@ impl Desk {
     /// Sends the abort signal, once.
     pub(crate) fn cancel(&mut self, stream: u32, reason: CancelReason) {
         if let Some(attempt) = self.attempts.get_mut(stream)
-            && !attempt.cancelled
+            && attempt.cancelled.is_none()
         {
-            attempt.cancelled = true;
+            attempt.cancelled = Some(reason);
             if let Some(request) = attempt.request.take() {
                 request.close();
             }

@@ -128,6 +128,34 @@ async fn a_stop_waits_for_what_runs() {
     assert!(bench.workers.snapshot().is_empty());
 }
 
+/// Code that heeds the abort signal of a stop in its own way does not pay for it.
+async fn check_heeding(heeds: &str) {
+    let bench = Bench::new();
+    let code = format!(
+        "exports.handler = (event, context) => new Promise((done, fail) => {{
+            setInterval(() => {{}}, 1000);
+            context.signal.addEventListener('abort', () => {{ {heeds} }});
+        }});"
+    );
+    let pool = bench.pool(&code, &["handler"]);
+    let waiting = tokio::spawn(answer(start(&pool, event(0)).await));
+    within(bench.workers.shutdown(Duration::from_millis(100))).await;
+    let failed: Failure = within(waiting).await.unwrap().unwrap_err();
+    assert_eq!(failed.kind, FailureKind::Interrupted, "{heeds}: {failed:?}");
+    assert_eq!(failed.kind.charge(), Charge::Free);
+}
+
+#[tokio::test]
+async fn code_that_breaks_off_at_a_stop_is_interrupted() {
+    for heeds in [
+        "fail(context.signal.reason);",
+        "fail(new Error('told to stop'));",
+        "process.exit(0);",
+    ] {
+        check_heeding(heeds).await;
+    }
+}
+
 /// What a stop does with an attempt that goes on and a worker that ignores SIGTERM.
 async fn check_stop(code: &str) {
     let bench = Bench::new();

@@ -169,6 +169,24 @@ async fn a_timeout_answers_in_time_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn code_that_breaks_off_at_its_timeout_has_timed_out() {
+    let bench = Bench::new();
+    let pool = bench.pool(
+        "const fetch = (signal) => new Promise((done, fail) => {
+            const busy = setInterval(() => {}, 1000);
+            signal.addEventListener('abort', () => { clearInterval(busy); fail(signal.reason); });
+        });
+        exports.handler = (event, context) => fetch(context.signal);",
+        &["handler"],
+    );
+    let failed = failure(start(&pool, timed(event(0), 200)).await).await;
+    assert_eq!(failed.kind, FailureKind::Timeout, "{failed:?}");
+    assert_eq!(failed.kind.charge(), Charge::Charged);
+    assert!(failed.message.contains("broke off"), "{failed:?}");
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn a_worker_with_nothing_but_an_attempt_that_never_ends_is_replaced() {
     let bench = Bench::new();
     let pool = pool_on(&bench);
