@@ -75,6 +75,10 @@ pub trait Store: Send + Sync + 'static {
     /// Deliveries held for a version count in neither.
     fn backlog(&self) -> Reply<Vec<Backlog>, StoreError>;
 
+    /// Queued deliveries, held ones too, that have grown too old, in the order of their ids. Looks
+    /// at a bounded number of deliveries; the reply says where to go on.
+    fn expired(&self, query: ExpiredQuery) -> Reply<Expired, StoreError>;
+
     /// One event; `None` when it is unknown or no longer kept.
     fn event(&self, id: EventId) -> Reply<Option<Event>, StoreError>;
 
@@ -367,6 +371,24 @@ pub struct Backlog {
     pub queued: u64,
     /// The earliest `ready_at` among them.
     pub earliest: Timestamp,
+}
+
+/// Which expired deliveries to read.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpiredQuery {
+    /// Expired at or before this.
+    pub now: Timestamp,
+    /// Only those after this id; `None` from the start.
+    pub after: Option<RunId>,
+}
+
+/// What a look for expired deliveries found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Expired {
+    /// Those it found.
+    pub deliveries: Vec<Delivery>,
+    /// After which id to go on; `None` when all were looked at.
+    pub next: Option<RunId>,
 }
 
 /// Which dead letters to read.

@@ -50,7 +50,7 @@ pub struct Target {
 
 /// Who opened a transaction: an attempt. The server gives each its own number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Owner(pub u64);
+pub struct Owner(pub u128);
 
 /// A transaction that is open, as functions name it. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -123,7 +123,9 @@ const CASES: &[(&str, Case)] = cases! {
         events_go_when_nothing_is_owed,
         dead_letters_go_when_asked,
         keys_are_forgotten,
-        a_sweep_takes_many_steps;
+        a_sweep_takes_many_steps,
+        what_grew_too_old_is_found,
+        what_grew_too_old_is_found_in_steps;
 };
 
 /// Runs every case on a store of its own that `make` makes.

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use wakeful_core::{
-    port::{End, NewDelivery, Sweep, Transaction},
+    id::RunId,
+    limits,
+    port::{End, ExpiredQuery, NewDelivery, Sweep, Transaction},
     time::Timestamp,
 };
 
-use super::world::{NOON, World, dedup, later};
+use super::world::{EVENING, NOON, World, dedup, failure, later};
 
 fn sweep_at(now: Timestamp) -> Sweep {
     Sweep {
@@ -150,5 +152,68 @@ pub(super) async fn a_sweep_takes_many_steps(world: World) {
     assert!(world.known(fresh).await.starts == 0);
     for run in owed.into_iter().step_by(100) {
         assert!(world.has_event(world.known(run).await.event).await);
+    }
+}
+
+pub(super) async fn what_grew_too_old_is_found(world: World) {
+    let aged = |seconds: u64| move |new: &mut NewDelivery| new.expires_at = later(seconds);
+    let queued = world.enqueue_with(aged(10)).await;
+    let held = world.enqueue_with(aged(10)).await;
+    let claimed = world.claim(held).await;
+    let version = "v1".to_owned();
+    let failure = failure("import");
+    world
+        .settle(&claimed, End::HeldForVersion { version, failure })
+        .await;
+    let last = world.enqueue_with(aged(11)).await;
+    world
+        .enqueue_with(|new| {
+            new.claimed = true;
+            new.expires_at = NOON;
+        })
+        .await;
+    world.dead_with(aged(1)).await;
+    assert!(expired(&world, later(9)).await.is_empty());
+    assert_eq!(expired(&world, later(10)).await, [queued, held]);
+    assert_eq!(expired(&world, later(11)).await, [queued, held, last]);
+}
+
+pub(super) async fn what_grew_too_old_is_found_in_steps(world: World) {
+    let event = world.event("{}");
+    let deliveries: Vec<_> = (0..limits::EXPIRY_STEP + 1)
+        .map(|_| world.owed(&event))
+        .collect();
+    let runs: Vec<_> = deliveries.iter().map(|new| new.id).collect();
+    world
+        .commit(Transaction {
+            events: vec![event],
+            deliveries,
+            ..Transaction::default()
+        })
+        .await;
+    let (first, last) = (runs[0], runs[limits::EXPIRY_STEP]);
+    assert_eq!(expired(&world, EVENING).await, runs);
+    let query = |after| ExpiredQuery {
+        now: EVENING,
+        after: Some(after),
+    };
+    let whole = world.store().expired(query(first)).await.expect("a look");
+    assert_eq!(whole.deliveries.len(), limits::EXPIRY_STEP);
+    let none = world.store().expired(query(last)).await.expect("a look");
+    assert_eq!((none.deliveries, none.next), (Vec::new(), None));
+}
+
+/// All that `expired` finds, step by step.
+async fn expired(world: &World, now: Timestamp) -> Vec<RunId> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let query = ExpiredQuery { now, after };
+        let step = world.store().expired(query).await.expect("a look");
+        assert!(step.deliveries.len() <= limits::EXPIRY_STEP);
+        found.extend(step.deliveries.iter().map(|delivery| delivery.id));
+        match step.next {
+            Some(next) => after = Some(next),
+            None => return found,
+        }
     }
 }

@@ -14,9 +14,9 @@ use wakeful_core::{
     event::Event,
     id::{EventId, RunId},
     port::{
-        Backlog, BlobId, BucketRef, CheckpointKey, Committed, DeadQuery, Delivery, Epoch, Object,
-        ObjectId, ObjectsQuery, ReadyQuery, Reply, Store, StoreError, StoreStats, Sweep,
-        Transaction, Upload, UploadId,
+        Backlog, BlobId, BucketRef, CheckpointKey, Committed, DeadQuery, Delivery, Epoch, Expired,
+        ExpiredQuery, Object, ObjectId, ObjectsQuery, ReadyQuery, Reply, Store, StoreError,
+        StoreStats, Sweep, Transaction, Upload, UploadId,
     },
     time::Timestamp,
 };
@@ -85,6 +85,10 @@ impl Store for MemoryStore {
 
     fn backlog(&self) -> Reply<Vec<Backlog>, StoreError> {
         self.with(|state| Ok(state.backlog()))
+    }
+
+    fn expired(&self, query: ExpiredQuery) -> Reply<Expired, StoreError> {
+        self.with(|state| Ok(state.expired(query)))
     }
 
     fn event(&self, id: EventId) -> Reply<Option<Event>, StoreError> {

@@ -1,17 +1,21 @@
 //! What the store in memory holds, and what each operation does to it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Bound,
+};
 
 use bytes::Bytes;
 use wakeful_core::{
     delivery::{DeadReason, State as Stands},
     event::Event,
     id::{EventId, RunId},
+    limits,
     name::{Scope, TriggerId},
     port::{
         Backlog, Checkpoint, CheckpointKey, Claim, Committed, DeadQuery, Delivery, End, Epoch,
-        Intervention, NewDelivery, ReadyQuery, Settled, Settlement, StoreError, StoreStats, Sweep,
-        Transaction,
+        Expired, ExpiredQuery, Intervention, NewDelivery, ReadyQuery, Settled, Settlement,
+        StoreError, StoreStats, Sweep, Transaction,
     },
     time::Timestamp,
 };
@@ -347,6 +351,27 @@ impl State {
                 earliest,
             })
             .collect()
+    }
+
+    pub(super) fn expired(&self, query: ExpiredQuery) -> Expired {
+        let bounds = (
+            query.after.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        );
+        let mut rest = self.deliveries.range(bounds);
+        let step: Vec<_> = rest.by_ref().take(limits::EXPIRY_STEP).collect();
+        let is_expired = |delivery: &&Delivery| {
+            delivery.state == Stands::Queued && delivery.expires_at <= query.now
+        };
+        Expired {
+            next: rest.next().and(step.last()).map(|(run, _)| **run),
+            deliveries: step
+                .iter()
+                .map(|(_, row)| &row.delivery)
+                .filter(is_expired)
+                .cloned()
+                .collect(),
+        }
     }
 
     pub(super) fn dead(&self, query: &DeadQuery) -> Vec<Delivery> {

@@ -42,8 +42,8 @@ use wakeful_core::{
     limits,
     port::{
         Backlog, BlobId, BucketRef, CheckpointKey, Clock, Committed, DeadQuery, Delivery, Epoch,
-        Object, ObjectId, ObjectsQuery, OpenError, ReadyQuery, Reply, Store, StoreError,
-        StoreStats, Sweep, Transaction, Upload, UploadId,
+        Expired, ExpiredQuery, Object, ObjectId, ObjectsQuery, OpenError, ReadyQuery, Reply, Store,
+        StoreError, StoreStats, Sweep, Transaction, Upload, UploadId,
     },
     time::Timestamp,
 };
@@ -198,6 +198,10 @@ impl Store for SqliteStore {
 
     fn backlog(&self) -> Reply<Vec<Backlog>, StoreError> {
         self.read(reads::backlog)
+    }
+
+    fn expired(&self, query: ExpiredQuery) -> Reply<Expired, StoreError> {
+        self.read(move |reader| reads::expired(reader, query))
     }
 
     fn event(&self, id: EventId) -> Reply<Option<Event>, StoreError> {

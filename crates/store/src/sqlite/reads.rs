@@ -6,7 +6,9 @@ use wakeful_core::{
     event::Event,
     id::{EventId, RunId},
     limits,
-    port::{Backlog, CheckpointKey, DeadQuery, Delivery, ReadyQuery, StoreError},
+    port::{
+        Backlog, CheckpointKey, DeadQuery, Delivery, Expired, ExpiredQuery, ReadyQuery, StoreError,
+    },
     time::Timestamp,
 };
 
@@ -62,6 +64,32 @@ pub(super) fn backlog(reader: &mut Reader) -> Result<Vec<Backlog>, Fault> {
     }
     found.sort_by(|a, b| (&a.scope, &a.trigger).cmp(&(&b.scope, &b.trigger)));
     Ok(found)
+}
+
+pub(super) fn expired(reader: &mut Reader, query: ExpiredQuery) -> Result<Expired, Fault> {
+    let Reader { conn, names } = reader;
+    let after = query.after.map_or(i64::MIN, RunId::raw);
+    let step = limits::EXPIRY_STEP as i64;
+    let (last, looked): (Option<i64>, i64) = conn
+        .prepare_cached(
+            "SELECT max(id), count(*) FROM \
+             (SELECT id FROM deliveries WHERE id > ?1 ORDER BY id LIMIT ?2)",
+        )?
+        .query_row(params![after, step], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some(last) = last else {
+        return Ok(Expired::default());
+    };
+    let statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        delivery_columns!(),
+        " FROM deliveries NOT INDEXED WHERE id > ?1 AND id <= ?2 \
+         AND state IN (0, 3) AND expires_at <= ?3 ORDER BY id"
+    ))?;
+    let params = params![after, last, query.now.as_millis()];
+    Ok(Expired {
+        deliveries: rows::deliveries(conn, names, statement, params)?,
+        next: (looked == step).then(|| RunId::from_raw(last)),
+    })
 }
 
 /// One event; whatever is wrong with its bytes makes it damaged, and only it.
