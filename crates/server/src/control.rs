@@ -153,6 +153,8 @@ pub enum FunctionState {
     Live,
     /// Its newest code or its dependencies are being prepared.
     Loading,
-    /// Its newest code cannot be loaded; an older version, if there is one, serves on.
+    /// Its newest code cannot be loaded; the version before it serves on.
+    Outdated(Failure),
+    /// Its code cannot be loaded, and nothing serves.
     Broken(Failure),
 }

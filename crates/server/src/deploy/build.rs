@@ -1,8 +1,8 @@
 //! Making a version of each function.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -11,14 +11,14 @@ use wakeful_core::{
     name::FunctionName,
     project::{Function, NodeMajor, Project},
 };
-use wakeful_toolchain::{
-    NodeInstall, PackageError, PackageReport, Scripts, Toolchain, ToolchainError,
-    find_package_folders, install_packages,
-};
-use wakeful_workers::{Limit, Pool, VersionSpec, Workers};
+use wakeful_toolchain::{NodeInstall, PackageError, PackageReport, Toolchain, ToolchainError};
+use wakeful_workers::{Limit, VersionSpec, Workers};
 
 use super::{
+    candidate::Candidate,
     environment::{AwsEnvironment, DotEnvError, Environment, Missing},
+    packages::Packages,
+    relevance::Relevance,
     snapshot::{Snapshot, SnapshotError, Snapshots},
 };
 use crate::{
@@ -43,14 +43,15 @@ pub struct BuilderOptions {
     pub vault: Arc<Vault>,
     /// The AWS-compatible endpoint, such as `http://127.0.0.1:8082`.
     pub aws_endpoint: String,
-    /// Files of the project that are data, not code: databases (absolute).
-    pub left_out: Vec<PathBuf>,
+    /// Which files of the project are its code.
+    pub relevance: Relevance,
 }
 
 /// Makes versions.
 pub struct Builder {
     options: BuilderOptions,
     snapshots: Snapshots,
+    packages: Packages,
     nodes: HashMap<NodeMajor, NodeInstall>,
     limits: HashMap<FunctionName, Arc<Limit>>,
 }
@@ -75,38 +76,26 @@ pub enum BuildError {
     Vault(#[from] VaultError),
 }
 
-/// Versions of all functions of a project.
-pub struct Built {
-    /// The project.
-    pub project: Project,
-    /// A version of each function; those that did not change are the live ones themselves.
-    pub versions: Vec<Arc<Version>>,
-    /// What was installed.
-    pub packages: Vec<Result<PackageReport, PackageError>>,
-}
+/// What packages were installed, or could not be.
+pub type PackageReports = Vec<Result<PackageReport, PackageError>>;
 
 impl Builder {
-    /// A builder that has made nothing yet.
-    pub fn new(options: BuilderOptions) -> Self {
+    /// A builder that has made nothing yet. Copies of code that an earlier server left are removed.
+    pub fn new(options: BuilderOptions) -> Result<Self, SnapshotError> {
         let folder = options.data.join("versions");
-        let mut left_out = options.left_out.clone();
-        left_out.push(options.data.clone());
-        let snapshots = Snapshots::new(&options.project, &folder, left_out);
-        Self {
+        let snapshots = Snapshots::open(options.relevance.clone(), &folder)?;
+        Ok(Self {
             options,
             snapshots,
+            packages: Packages::default(),
             nodes: HashMap::new(),
             limits: HashMap::new(),
-        }
+        })
     }
 
-    /// Makes versions of all functions, taking over from `live` what did not change.
-    pub async fn build(
-        &mut self,
-        project: Project,
-        live: Option<&Live>,
-    ) -> Result<Built, BuildError> {
-        let environment = Environment::read(&self.options.project, self.options.mode)?;
+    /// Gets what the functions need to run: Node and packages. May take minutes, and dropping it
+    /// kills npm at its work, which then begins anew.
+    pub async fn equip(&mut self, project: &Project) -> Result<PackageReports, BuildError> {
         let majors: HashSet<NodeMajor> = project.functions.values().map(|f| f.node).collect();
         for major in majors {
             if !self.nodes.contains_key(&major) {
@@ -114,49 +103,30 @@ impl Builder {
                 self.nodes.insert(major, install);
             }
         }
-        let packages = self.install_packages(&project).await;
-        let snapshot = tokio::task::block_in_place(|| self.snapshots.take())?;
-        let mut versions = Vec::with_capacity(project.functions.len());
-        for function in project.functions.values() {
-            versions.push(self.version(function, &project, &snapshot, &environment, live)?);
-        }
-        Ok(Built {
-            project,
-            versions,
-            packages,
-        })
+        let root = &self.options.project;
+        Ok(self.packages.install(root, project, &self.nodes).await)
     }
 
-    /// Removes copies of code that neither `live` nor a worker needs.
-    pub fn sweep(&self, live: &Live) {
-        let of = |version: &Arc<Version>| {
-            let root = &version.pool.spec().root;
-            root.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-        };
-        let kept: Vec<String> = live.versions().filter_map(of).collect();
-        self.snapshots.keep_only(&kept);
-    }
-
-    async fn install_packages(
-        &self,
+    /// Makes versions of all functions, taking over from `live` what did not change. Blocks while
+    /// files are copied. The project must have been equipped.
+    pub fn build(
+        &mut self,
         project: &Project,
-    ) -> Vec<Result<PackageReport, PackageError>> {
-        // A folder that functions of several Node versions share is installed once, for the
-        // newest of them.
-        let mut folders: BTreeMap<PathBuf, NodeMajor> = BTreeMap::new();
-        for function in project.functions.values() {
-            for folder in find_package_folders(&self.options.project, [&function.code]) {
-                let major = folders.entry(folder).or_insert(function.node);
-                *major = function.node.max(*major);
-            }
-        }
-        let mut reports = Vec::new();
-        for (folder, major) in folders {
-            let npm = &self.nodes[&major].npm;
-            reports.push(install_packages(&folder, npm, &Scripts::None).await);
-        }
-        reports
+        live: Option<&Live>,
+    ) -> Result<Vec<Candidate>, BuildError> {
+        let code = project.functions.values().map(|f| f.code.as_path());
+        self.options.relevance.set_code(code);
+        let environment = Environment::read(&self.options.project, self.options.mode)?;
+        let snapshot = self.snapshots.take()?;
+        let functions = project.functions.values();
+        functions
+            .map(|function| self.version(function, project, &snapshot, &environment, live))
+            .collect()
+    }
+
+    /// Removes all copies of code but these.
+    pub fn sweep(&self, roots: &BTreeSet<PathBuf>) {
+        self.snapshots.keep_only(roots);
     }
 
     fn version(
@@ -166,7 +136,7 @@ impl Builder {
         snapshot: &Snapshot,
         environment: &Environment,
         live: Option<&Live>,
-    ) -> Result<Arc<Version>, BuildError> {
+    ) -> Result<Candidate, BuildError> {
         let name = &function.name;
         let keys = self.options.vault.function_credentials(name)?;
         let aws = AwsEnvironment {
@@ -176,19 +146,27 @@ impl Builder {
         let env = environment
             .of_function(name, &function.env, &self.options.vault, &aws)
             .map_err(|missing| BuildError::Missing(name.clone(), missing))?;
-        let node = &self.nodes[&function.node];
-        let id = version_id(&snapshot.hash, function, &env, node);
+        let node = self.nodes[&function.node].clone();
+        let identity = Identity {
+            code: &code_hash(snapshot, &function.code),
+            // Once the packages are there, code that did not load without them is another.
+            equipped: self.packages.are_there(&self.options.project, function),
+            function,
+            env: &env,
+            node: &node.version,
+        };
+        let id = identity.id();
         if let Some(same) = live
             .and_then(|live| live.version(name))
             .filter(|old| old.id == id)
         {
-            return Ok(Arc::clone(same));
+            return Ok(Candidate::live(Arc::clone(same)));
         }
         let spec = VersionSpec {
             scope: project.scope(),
             function: name.clone(),
             version: id.clone(),
-            node: node.node.clone(),
+            node: node.node,
             entry: snapshot.root.join(&function.code),
             root: snapshot.root.clone(),
             shown_root: self.options.project.clone(),
@@ -202,8 +180,8 @@ impl Builder {
             scale_down_after: function.scale_down_after,
             max_waiting: MAX_WAITING,
         };
-        let pool: Pool = self.options.workers.pool(spec);
-        Ok(Arc::new(Version::new(function.clone(), id, pool)))
+        let pool = self.options.workers.pool(spec);
+        Ok(Candidate::new(Version::new(function.clone(), id, pool)))
     }
 
     /// The concurrency limit that all versions of a function share.
@@ -219,23 +197,38 @@ impl Builder {
     }
 }
 
-/// The identity of a version: 12 hexadecimal digits over its code, its settings and its Node.
-/// The keys that are new at each start are left out, so that a restart keeps the identity.
-fn version_id(
-    code: &str,
-    function: &Function,
-    env: &BTreeMap<String, String>,
-    node: &NodeInstall,
-) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(code);
-    hasher.update(format!("{function:?}"));
-    hasher.update(&node.version);
-    for (name, value) in env
-        .iter()
-        .filter(|(name, _)| function.env.contains_key(*name))
-    {
-        hasher.update(format!("{name}={value}\0"));
+/// Names the code that a function depends on: a folder with a `package.json` stands for itself,
+/// everything else may load any file of the project.
+fn code_hash(snapshot: &Snapshot, code: &Path) -> String {
+    if snapshot.root.join(code).join("package.json").is_file() {
+        snapshot.hash_below(code)
+    } else {
+        snapshot.hash.clone()
     }
-    hex::encode(hasher.finalize())[..12].to_owned()
+}
+
+/// What makes a version another one.
+struct Identity<'a> {
+    code: &'a str,
+    equipped: bool,
+    function: &'a Function,
+    env: &'a BTreeMap<String, String>,
+    node: &'a str,
+}
+
+impl Identity<'_> {
+    /// 12 hexadecimal digits. The keys that are new at each start are left out, so that a restart
+    /// keeps the identity.
+    fn id(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.code);
+        hasher.update([u8::from(self.equipped)]);
+        hasher.update(format!("{:?}", self.function));
+        hasher.update(self.node);
+        let own = |(name, _): &(&String, &String)| self.function.env.contains_key(*name);
+        for (name, value) in self.env.iter().filter(own) {
+            hasher.update(format!("{name}={value}\0"));
+        }
+        hex::encode(hasher.finalize())[..12].to_owned()
+    }
 }

@@ -5,25 +5,25 @@
 //! never worked is swapped in broken, so that callers are told why and what is owed waits.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wakeful_core::{
-    delivery::{Failure, FailureKind},
-    manifest::Problem,
-    name::{EnvironmentName, FunctionName, HandlerName},
+    delivery::Failure,
+    name::{EnvironmentName, FunctionName},
     project::{Project, Style},
 };
-use wakeful_toolchain::{PackageError, PackageReport};
-use wakeful_workers::ReserveError;
 
-use super::{BuildError, Builder, ManifestError, build::Built, manifest::read, watch::Watch};
+use super::{
+    BuildError, Builder, Draining, Report, Reporter, States, build::PackageReports,
+    candidate::Candidate, load::load, manifest::read, watch::Watch,
+};
 use crate::{
     control::FunctionState,
     dispatcher::Dispatcher,
@@ -33,71 +33,35 @@ use crate::{
 /// Versions that are loaded at once while they are checked.
 const LOADS_AT_ONCE: usize = 2;
 
-/// Something that whoever watches the terminal wants to know.
-pub enum Report {
-    /// The manifest was refused; what is live stays.
-    Manifest(ManifestError),
-    /// Something in the manifest should be known.
-    Warnings(Vec<Problem>),
-    /// Nothing could be built; what is live stays.
-    Build(BuildError),
-    /// Packages were installed.
-    Packages(PackageReport),
-    /// Packages could not be installed.
-    PackagesFailed(PackageError),
-    /// A version took over.
-    Live {
-        /// The function.
-        function: FunctionName,
-        /// How its handlers are called.
-        style: Style,
-        /// Since the change was seen.
-        took: Duration,
-    },
-    /// A version does not load.
-    Broken {
-        /// The function.
-        function: FunctionName,
-        /// Why.
-        failure: Failure,
-        /// Whether an older version goes on serving.
-        older_serves: bool,
-    },
-    /// A function is gone from the manifest.
-    Removed(FunctionName),
-}
-
-/// Told of reports; must not block.
-pub type Reporter = Arc<dyn Fn(Report) + Send + Sync>;
-
 /// Told of the project after each swap, so that sources listen to what it asks for.
 pub type Apply = Arc<dyn Fn(&Project) + Send + Sync>;
 
-/// How each function stands, for `functions`. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct States(Arc<Mutex<HashMap<FunctionName, (FunctionState, Option<Style>)>>>);
-
-impl States {
-    /// How a function stands, and the style that its code was found to have.
-    pub fn get(&self, function: &FunctionName) -> (FunctionState, Option<Style>) {
-        let states = self.0.lock();
-        states
-            .get(function)
-            .cloned()
-            .unwrap_or((FunctionState::Loading, None))
-    }
-
-    fn set(&self, function: &FunctionName, state: FunctionState, style: Option<Style>) {
-        self.0.lock().insert(function.clone(), (state, style));
-    }
+/// Versions that were built, and not tried yet.
+struct Built {
+    project: Project,
+    candidates: Vec<Candidate>,
+    before: Arc<Live>,
+    began: Instant,
 }
 
-/// Versions that have proved that they load, or were kept for want of better ones.
+/// Versions that have proved that they load, or are kept for want of better ones.
 struct Ready {
     project: Project,
-    /// Each version, and whether it is another than before.
-    checked: Vec<(Arc<Version>, bool)>,
+    outcomes: Vec<Outcome>,
     before: Arc<Live>,
+    took: Duration,
+}
+
+/// What becomes of a function in a reload.
+enum Outcome {
+    /// Nothing of it changed.
+    Same(Candidate),
+    /// Its new version loads.
+    Loads(Candidate, Style),
+    /// Its new version does not load, the older one serves on.
+    Outdated(Arc<Version>, Failure),
+    /// Its new version does not load, nor does an older one.
+    Broken(Candidate, Failure),
 }
 
 /// Swaps versions in.
@@ -105,7 +69,7 @@ pub struct Deployer {
     /// Makes versions.
     pub builder: Builder,
     /// The project's folder.
-    pub folder: std::path::PathBuf,
+    pub folder: PathBuf,
     /// The environment whose settings apply.
     pub environment: EnvironmentName,
     /// Where what is live stands.
@@ -118,25 +82,30 @@ pub struct Deployer {
     pub apply: Apply,
     /// How functions stand.
     pub states: States,
+    /// What is no longer live and may still run.
+    pub draining: Draining,
 }
 
 impl Deployer {
     /// Puts the first versions in place, before they are loaded: requests wait for them.
     pub async fn first(&mut self, project: Project) -> Result<(), BuildError> {
-        let mut built = self.builder.build(project, None).await?;
-        self.report_packages(&mut built);
-        (self.apply)(&built.project);
-        self.live.swap(Live::new(built.project, built.versions));
-        self.builder.sweep(&self.live.load());
+        let packages = self.builder.equip(&project).await?;
+        self.report_packages(packages);
+        let built = tokio::task::block_in_place(|| self.builder.build(&project, None))?;
+        let versions = built.into_iter().map(Candidate::keep).collect();
+        self.go_live(project, versions);
         Ok(())
     }
 
-    /// Loads every version once, so that what is broken shows before an event needs it.
+    /// Loads what was never loaded, so that what is broken shows before an event needs it.
+    /// Cancel-safe: what was not loaded by then is loaded the next time.
     pub async fn check(&self) {
         let began = Instant::now();
-        let versions: Vec<Arc<Version>> = self.live.load().versions().cloned().collect();
-        let checks: Vec<_> = versions
-            .iter()
+        let live = Arc::clone(&self.live.load());
+        let unknown = live
+            .versions()
+            .filter(|version| self.state(version) == FunctionState::Loading);
+        let checks: Vec<_> = unknown
             .map(|version| self.check_one(version, began))
             .collect();
         stream::iter(checks)
@@ -146,118 +115,168 @@ impl Deployer {
     }
 
     async fn check_one(&self, version: &Version, began: Instant) {
-        if let Err(failure) = self.loads(version, began).await {
-            self.broken(version, failure, None);
+        let loaded = load(version).await;
+        let function = &version.function.name;
+        match loaded {
+            Ok(style) => self.report_live(function, style, began.elapsed()),
+            Err(failure) => self.report_broken(function, failure, None),
         }
     }
 
-    /// Follows changes of the project's folder and of its secrets until `shutdown`. A change
-    /// that comes while an earlier one is still being loaded starts over.
+    /// Follows changes of the project's folder and of its secrets until `shutdown`.
+    ///
+    /// A change that comes while versions are being loaded starts over. One that comes while
+    /// Node or packages are being installed waits: installing changes files itself, and an
+    /// install that is given up has to begin anew.
     pub async fn follow(
         &mut self,
         mut watch: Watch,
         mut secrets: watch::Receiver<()>,
         shutdown: CancellationToken,
     ) {
-        let mut first = true;
+        // What changed between the first versions and the watch is found by looking once.
         loop {
-            let just_started = std::mem::take(&mut first);
-            let ready = tokio::select! {
+            watch.refresh();
+            let built = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = watch.changed() => continue,
-                Ok(()) = secrets.changed() => continue,
-                ready = self.check_or_prepare(just_started) => ready,
+                built = self.build() => built,
             };
-            if let Some(ready) = ready {
+            if let Some(built) = built {
+                let ready = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = change(&mut watch, &mut secrets) => continue,
+                    ready = self.load(built) => ready,
+                };
                 self.swap(ready).await;
             }
-            watch.refresh();
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = watch.changed() => {}
-                Ok(()) = secrets.changed() => {}
+                () = change(&mut watch, &mut secrets) => {}
+                () = self.check_and_rest() => {}
             }
         }
     }
 
-    async fn check_or_prepare(&mut self, just_started: bool) -> Option<Ready> {
-        if just_started {
-            self.check().await;
-            return None;
-        }
-        self.prepare().await
+    /// Loads what was never loaded; never ends.
+    async fn check_and_rest(&self) {
+        self.check().await;
+        std::future::pending().await
     }
 
-    /// Reads everything again, and builds and loads what changed. Nothing is live differently
-    /// until `swap`; dropping this future gives up without a trace.
-    async fn prepare(&mut self) -> Option<Ready> {
+    /// Reads everything again, and makes versions of what changed; `None` when nothing did, or
+    /// when it could not be done.
+    async fn build(&mut self) -> Option<Built> {
         let began = Instant::now();
-        let loaded = match read(&self.folder, &self.environment) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                (self.reporter)(Report::Manifest(error));
-                return None;
-            }
-        };
+        let loaded = read(&self.folder, &self.environment)
+            .map_err(|error| (self.reporter)(Report::Manifest(error)))
+            .ok()?;
+        let project = loaded.project;
         let before = Arc::clone(&self.live.load());
-        let mut built = match self.builder.build(loaded.project, Some(&before)).await {
-            Ok(built) => built,
+        let candidates = match self.candidates(&project, &before).await {
+            Ok(candidates) => candidates,
             Err(error) => {
                 (self.reporter)(Report::Build(error));
                 return None;
             }
         };
-        if built.project == *before.project && same_versions(&built, &before) {
+        if project == *before.project && candidates.iter().all(Candidate::is_live) {
+            self.nothing_changed(&before, began);
             return None;
         }
         if !loaded.warnings.is_empty() {
             (self.reporter)(Report::Warnings(loaded.warnings));
         }
-        self.report_packages(&mut built);
-        let checks: Vec<_> = built
-            .versions
-            .into_iter()
-            .map(|version| self.checked(version, &before, began))
-            .collect();
-        let checked: Vec<(Arc<Version>, bool)> = stream::iter(checks)
-            .buffer_unordered(LOADS_AT_ONCE)
-            .collect()
-            .await;
-        Some(Ready {
-            project: built.project,
-            checked,
+        Some(Built {
+            project,
+            candidates,
             before,
+            began,
         })
     }
 
+    async fn candidates(
+        &mut self,
+        project: &Project,
+        before: &Live,
+    ) -> Result<Vec<Candidate>, BuildError> {
+        let packages = self.builder.equip(project).await?;
+        self.report_packages(packages);
+        tokio::task::block_in_place(|| self.builder.build(project, Some(before)))
+    }
+
+    /// What is on disk is what is live. Values that sources use may still be others.
+    fn nothing_changed(&self, live: &Live, began: Instant) {
+        (self.apply)(&live.project);
+        for version in live.versions() {
+            self.up_to_date(&version.function.name, began.elapsed());
+        }
+    }
+
+    async fn load(&self, built: Built) -> Ready {
+        let outcomes: Vec<_> = built
+            .candidates
+            .into_iter()
+            .map(|candidate| self.outcome(candidate, &built.before))
+            .collect();
+        let outcomes = stream::iter(outcomes)
+            .buffer_unordered(LOADS_AT_ONCE)
+            .collect()
+            .await;
+        Ready {
+            project: built.project,
+            outcomes,
+            before: built.before,
+            took: built.began.elapsed(),
+        }
+    }
+
+    async fn outcome(&self, candidate: Candidate, before: &Live) -> Outcome {
+        if candidate.is_live() {
+            return Outcome::Same(candidate);
+        }
+        let failure = match load(candidate.version()).await {
+            Ok(style) => return Outcome::Loads(candidate, style),
+            Err(failure) => failure,
+        };
+        match before.version(&candidate.version().function.name) {
+            Some(old) if self.works(old).await => Outcome::Outdated(Arc::clone(old), failure),
+            _ => Outcome::Broken(candidate, failure),
+        }
+    }
+
+    /// Whether a version that is live loads.
+    async fn works(&self, version: &Version) -> bool {
+        match self.state(version) {
+            FunctionState::Live | FunctionState::Outdated(_) => true,
+            FunctionState::Broken(_) => false,
+            FunctionState::Loading => load(version).await.is_ok(),
+        }
+    }
+
     /// Puts what is ready in the place of what is live, and releases what waited for it.
-    async fn swap(&self, ready: Ready) {
+    async fn swap(&mut self, ready: Ready) {
         let Ready {
             mut project,
-            checked,
+            outcomes,
             before,
+            took,
         } = ready;
-        for (version, _) in &checked {
-            let function = &version.function;
-            project
-                .functions
-                .insert(function.name.clone(), function.clone());
+        let mut changed: BTreeMap<FunctionName, String> = BTreeMap::new();
+        let mut versions = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            let (version, is_new) = self.settle(outcome, took);
+            let function = version.function.clone();
+            if is_new {
+                changed.insert(function.name.clone(), version.id.clone());
+            }
+            // A function that keeps its old version keeps its old triggers.
+            project.functions.insert(function.name.clone(), function);
+            versions.push(version);
         }
-        let changed: BTreeMap<FunctionName, String> = checked
-            .iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(version, _)| (version.function.name.clone(), version.id.clone()))
-            .collect();
-        let next: Vec<Arc<Version>> = checked.into_iter().map(|(version, _)| version).collect();
-        (self.apply)(&project);
-        self.live.swap(Live::new(project, next));
-        self.retire(&before);
+        self.replace(&before, project, versions);
         for (function, version) in changed {
-            if let Err(error) = self
-                .dispatcher
-                .release_held(&function, Some(&version))
-                .await
-            {
+            let released = self.dispatcher.release_held(&function, Some(&version));
+            if let Err(error) = released.await {
                 tracing::error!(%function, %error, "held deliveries could not be released");
             }
         }
@@ -266,103 +285,91 @@ impl Deployer {
         }
     }
 
-    /// The version to go live with, and whether it is another than before.
-    async fn checked(
-        &self,
-        new: Arc<Version>,
-        before: &Live,
-        began: Instant,
-    ) -> (Arc<Version>, bool) {
-        let old = before.version(&new.function.name);
-        if old.is_some_and(|old| old.id == new.id) {
-            return (new, false);
-        }
-        match self.loads(&new, began).await {
-            Ok(()) => (new, true),
-            Err(failure) => {
-                let name = &new.function.name;
-                let works = |_: &&Arc<Version>| {
-                    !matches!(self.states.get(name).0, FunctionState::Broken(_))
-                };
-                let old = old.filter(works).cloned();
-                self.broken(&new, failure, old.as_ref());
-                match old {
-                    Some(old) => {
-                        new.pool.retire();
-                        (old, false)
-                    }
-                    None => (new, true),
-                }
+    /// Says how a function stands from now on: the version that is to be live, and whether it is
+    /// another than before.
+    fn settle(&self, outcome: Outcome, took: Duration) -> (Arc<Version>, bool) {
+        match outcome {
+            Outcome::Same(candidate) => {
+                self.up_to_date(&candidate.version().function.name, took);
+                (candidate.keep(), false)
+            }
+            Outcome::Loads(candidate, style) => {
+                self.report_live(&candidate.version().function.name, style, took);
+                (candidate.keep(), true)
+            }
+            Outcome::Outdated(old, failure) => {
+                self.report_broken(&old.function.name, failure, Some(&old));
+                (old, false)
+            }
+            Outcome::Broken(candidate, failure) => {
+                self.report_broken(&candidate.version().function.name, failure, None);
+                (candidate.keep(), true)
             }
         }
     }
 
-    /// Loads a version and reports it when it works.
-    async fn loads(&self, version: &Version, began: Instant) -> Result<(), Failure> {
-        let function = &version.function.name;
-        let info = version.pool.load().await.map_err(reserve_failure)?;
-        if !info.missing.is_empty() {
-            let word = |name: &Option<HandlerName>| match name {
-                Some(name) => name.to_string(),
-                None => "default".to_owned(),
-            };
-            let missing: Vec<String> = info.missing.iter().map(word).collect();
-            return Err(Failure::ours(
-                FailureKind::Load,
-                format!(
-                    "{} exports no function {}; it exports: {}",
-                    version.function.code.display(),
-                    missing.join(", "),
-                    if info.exports.is_empty() {
-                        "nothing".into()
-                    } else {
-                        info.exports.join(", ")
-                    },
-                ),
-            ));
+    /// Makes versions live, then ends those that are no longer.
+    fn replace(&mut self, before: &Live, project: Project, versions: Vec<Arc<Version>>) {
+        self.go_live(project, versions);
+        let live = Arc::clone(&self.live.load());
+        for old in before.versions() {
+            let name = &old.function.name;
+            match live.version(name) {
+                Some(new) if Arc::ptr_eq(new, old) => continue,
+                Some(_) => {}
+                None => {
+                    self.states.remove(name);
+                    (self.reporter)(Report::Removed(name.clone()));
+                }
+            }
+            old.pool.retire();
+            self.draining.add(Arc::clone(old));
         }
-        self.states
-            .set(function, FunctionState::Live, Some(info.style));
-        let (function, style, took) = (function.clone(), info.style, began.elapsed());
+        let roots = self.draining.roots(&live);
+        self.builder.sweep(&roots);
+    }
+
+    /// Makes versions live. What sources submit from then on finds the triggers that it is for,
+    /// which is why they are pointed at the project afterwards.
+    fn go_live(&self, project: Project, versions: Vec<Arc<Version>>) {
+        self.live.swap(Live::new(project, versions));
+        (self.apply)(&self.live.load().project);
+    }
+
+    fn state(&self, version: &Version) -> FunctionState {
+        self.states.get(&version.function.name).0
+    }
+
+    /// What a function has on disk is what is live; worth saying when it was otherwise.
+    fn up_to_date(&self, function: &FunctionName, took: Duration) {
+        if let Some(style) = self.states.up_to_date(function) {
+            self.report_live(function, style, took);
+        }
+    }
+
+    fn report_live(&self, function: &FunctionName, style: Style, took: Duration) {
+        self.states.live(function, style);
         (self.reporter)(Report::Live {
-            function,
+            function: function.clone(),
             style,
             took,
         });
-        Ok(())
     }
 
-    fn broken(&self, version: &Version, failure: Failure, older: Option<&Arc<Version>>) {
-        let function = version.function.name.clone();
-        if older.is_none() {
-            self.states
-                .set(&function, FunctionState::Broken(failure.clone()), None);
+    fn report_broken(&self, function: &FunctionName, why: Failure, older: Option<&Arc<Version>>) {
+        match older {
+            Some(_) => self.states.outdated(function, why.clone()),
+            None => self.states.broken(function, why.clone()),
         }
         (self.reporter)(Report::Broken {
-            function,
-            failure,
+            function: function.clone(),
+            failure: why,
             older_serves: older.is_some(),
         });
     }
 
-    /// Ends the pools of versions that are no longer live.
-    fn retire(&self, before: &Live) {
-        let now = self.live.load();
-        for old in before.versions() {
-            let name = &old.function.name;
-            match now.version(name) {
-                Some(new) if new.id == old.id => {}
-                Some(_) => old.pool.retire(),
-                None => {
-                    old.pool.retire();
-                    (self.reporter)(Report::Removed(name.clone()));
-                }
-            }
-        }
-    }
-
-    fn report_packages(&self, built: &mut Built) {
-        for report in built.packages.drain(..) {
+    fn report_packages(&self, packages: PackageReports) {
+        for report in packages {
             (self.reporter)(match report {
                 Ok(report) => Report::Packages(report),
                 Err(error) => Report::PackagesFailed(error),
@@ -371,19 +378,10 @@ impl Deployer {
     }
 }
 
-fn same_versions(built: &Built, live: &Live) -> bool {
-    built.versions.iter().all(|version| {
-        live.version(&version.function.name)
-            .is_some_and(|old| old.id == version.id)
-    })
-}
-
-fn reserve_failure(error: ReserveError) -> Failure {
-    match error {
-        ReserveError::Load(failure) | ReserveError::NotStarted(failure) => failure,
-        ReserveError::Overloaded => Failure::ours(FailureKind::NotStarted, "too many calls wait"),
-        ReserveError::Retired => {
-            Failure::ours(FailureKind::Interrupted, "a newer version took over")
-        }
+/// The next change of a file or a secret. Cancel-safe.
+async fn change(watch: &mut Watch, secrets: &mut watch::Receiver<()>) {
+    tokio::select! {
+        () = watch.changed() => {}
+        Ok(()) = secrets.changed() => {}
     }
 }

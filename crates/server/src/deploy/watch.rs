@@ -4,14 +4,18 @@
 //! watches for `node_modules` and wake us for our own data. Changes that come together are one.
 
 use std::{
-    collections::HashSet,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use ignore::WalkBuilder;
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode},
+};
 use tokio::{sync::mpsc, time::timeout};
+
+use super::relevance::{Kind, Place, Relevance};
 
 /// Saving a file makes several events; a change is complete when it was quiet for this long.
 const QUIET: Duration = Duration::from_millis(15);
@@ -20,38 +24,32 @@ const LONGEST: Duration = Duration::from_millis(150);
 
 /// Watches a project's folder.
 pub struct Watch {
-    folder: PathBuf,
-    left_out: Vec<PathBuf>,
+    relevance: Relevance,
     watcher: RecommendedWatcher,
-    watched: HashSet<PathBuf>,
     changes: mpsc::Receiver<()>,
+    /// A change that was seen but not returned yet.
+    pending: bool,
 }
 
 impl Watch {
-    /// Watches `folder`; what lies at `left_out` (absolute) is ignored.
-    pub fn new(folder: &Path, left_out: Vec<PathBuf>) -> Result<Self, notify::Error> {
+    /// Watches the folder `project` for changes of its code. Nothing is noticed in folders that
+    /// are made later, until [`refresh`](Self::refresh).
+    pub fn new(project: &Path, relevance: Relevance) -> Result<Self, notify::Error> {
         let (sender, changes) = mpsc::channel(1);
-        let ignored = left_out.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let matters = match &event {
-                Ok(event) => {
-                    is_change(&event.kind)
-                        && event.paths.iter().any(|path| !lies_at(path, &ignored))
+        let knows = relevance.clone();
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if event.map_or(true, |event| matters(&event, &knows)) {
+                    // A full channel already says that something changed.
+                    let _ = sender.try_send(());
                 }
-                Err(_) => true,
-            };
-            if matters {
-                // A full channel already says that something changed.
-                let _ = sender.try_send(());
-            }
-        })?;
-        let folder = folder.to_owned();
+            })?;
+        watcher.watch(project, RecursiveMode::NonRecursive)?;
         let mut watch = Self {
-            folder,
-            left_out,
+            relevance,
             watcher,
-            watched: HashSet::new(),
             changes,
+            pending: false,
         };
         watch.refresh();
         Ok(watch)
@@ -59,8 +57,11 @@ impl Watch {
 
     /// Waits for the next change, and until it is complete. Cancel-safe.
     pub async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        if !self.pending {
+            if self.changes.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+            self.pending = true;
         }
         let quiet = async {
             while timeout(QUIET, self.changes.recv())
@@ -69,57 +70,145 @@ impl Watch {
             {}
         };
         let _ = timeout(LONGEST, quiet).await;
+        self.pending = false;
     }
 
-    /// Watches folders that are new.
+    /// Watches folders that are new. To be called before the folder is read, so that whatever
+    /// comes into a new folder is read or noticed.
     pub fn refresh(&mut self) {
-        let left_out = self.left_out.clone();
-        let walk = WalkBuilder::new(&self.folder)
-            .standard_filters(false)
-            .filter_entry(move |entry| {
-                entry.file_type().is_some_and(|kind| kind.is_dir())
-                    && (entry.depth() == 0 || !is_foreign(entry.path()))
-                    && !lies_at(entry.path(), &left_out)
-            })
-            .build();
-        let mut found = HashSet::new();
-        for folder in walk.flatten() {
-            found.insert(folder.into_path());
-        }
-        for new in found.difference(&self.watched) {
-            if let Err(error) = self.watcher.watch(new, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %new.display(), %error, "a folder cannot be watched");
+        let mut folders = vec![self.relevance.project().to_owned()];
+        while let Some(folder) = folders.pop() {
+            // A folder that was there already is watched again: it may be another one now that
+            // bears the same name and even the same inode. And it is watched before it is read,
+            // so that no folder within it is missed.
+            if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                if folder.is_dir() {
+                    let folder = folder.display();
+                    tracing::warn!(%folder, %error, "a folder cannot be watched");
+                }
+                continue;
             }
+            folders.extend(self.folders_in(&folder));
         }
-        self.watched = found;
+    }
+
+    fn folders_in(&self, folder: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(folder) else {
+            return Vec::new();
+        };
+        let folders = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path());
+        folders
+            .filter(|path| self.relevance.of(path, Kind::Folder) == Place::Code)
+            .collect()
     }
 }
 
-fn is_change(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::Access(AccessKind::Close(_)) => true,
-        EventKind::Access(_) => false,
-        _ => true,
-    }
-}
-
-fn is_foreign(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    name == "node_modules" || name.starts_with('.')
-}
-
-fn lies_at(path: &Path, left_out: &[PathBuf]) -> bool {
-    if path
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().ends_with('~'))
-    {
+fn matters(event: &notify::Event, relevance: &Relevance) -> bool {
+    // Events were lost, or are about nothing in particular.
+    if event.need_rescan() || event.paths.is_empty() {
         return true;
     }
-    let path = path.as_os_str().as_encoded_bytes();
-    left_out
-        .iter()
-        .any(|out| path.starts_with(out.as_os_str().as_encoded_bytes()))
+    let is_change = match event.kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    };
+    is_change && event.paths.iter().any(|path| relevance.raises_change(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        watch: Watch,
+    }
+
+    fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("lib")).unwrap();
+        let relevance = Relevance::new(folder.path(), &folder.path().join("data"));
+        let watch = Watch::new(folder.path(), relevance).unwrap();
+        Scene { folder, watch }
+    }
+
+    impl Scene {
+        fn path(&self, path: &str) -> PathBuf {
+            self.folder.path().join(path)
+        }
+
+        /// Waits for a change, and looks for new folders as a reload does.
+        async fn change(&mut self) {
+            timeout(PATIENCE, self.watch.changed()).await.unwrap();
+            self.watch.refresh();
+        }
+
+        /// Takes what is still on its way; the file says when all before it has come.
+        async fn settle(&mut self) {
+            while timeout(LONGEST * 2, self.watch.changed()).await.is_ok() {
+                self.watch.refresh();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_nobody_waited_for_to_the_end_is_not_lost() {
+        let mut scene = scene();
+        fs::write(scene.path("a.js"), "1").unwrap();
+        // The message is taken, then the wait for quiet is given up.
+        let taken = async {
+            while !scene.watch.pending {
+                let _ = timeout(Duration::from_millis(1), scene.watch.changed()).await;
+                if scene.watch.changes.is_empty() && !scene.watch.pending {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        timeout(PATIENCE, taken).await.unwrap();
+        scene.change().await;
+        assert!(!scene.watch.pending);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_was_made_again_is_watched_again() {
+        let mut scene = scene();
+        for round in 0..5 {
+            fs::remove_dir_all(scene.path("lib")).unwrap();
+            fs::create_dir_all(scene.path("lib/deep")).unwrap();
+            scene.change().await;
+            scene.settle().await;
+            fs::write(scene.path("lib/deep/a.js"), format!("{round}")).unwrap();
+            scene.change().await;
+            scene.settle().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn packages_logs_and_data_are_no_changes() {
+        let mut scene = scene();
+        for folder in ["node_modules/x", "data", ".git", "coverage"] {
+            fs::create_dir_all(scene.path(folder)).unwrap();
+        }
+        scene.watch.refresh();
+        for file in [
+            "node_modules/x/index.js",
+            "data/store",
+            ".git/HEAD",
+            "coverage/a.js",
+            "out.log",
+            "README.md",
+        ] {
+            fs::write(scene.path(file), "1").unwrap();
+        }
+        let change = timeout(LONGEST * 3, scene.watch.changed()).await;
+        assert!(change.is_err(), "a change was raised");
+        // It does notice what matters.
+        fs::write(scene.path("lib/a.js"), "1").unwrap();
+        scene.change().await;
+    }
 }

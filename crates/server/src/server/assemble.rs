@@ -8,26 +8,27 @@ use std::{
 
 use anyhow::Context;
 use tokio::runtime::Handle;
-use wakeful_core::{name::DatabaseName, port::Store, project::Project};
-use wakeful_databases::{DatabaseUrl, Databases};
+use wakeful_core::{port::Store, project::Project};
+use wakeful_databases::Databases;
 use wakeful_objects::Buckets;
 use wakeful_toolchain::{Toolchain, default_cache};
 use wakeful_workers::{Workers, install_runtime};
 
-use super::{ground::Ground, listeners::Listeners};
+use super::{database_urls::DatabaseUrls, ground::Ground, listeners::Listeners};
 use crate::{
     addresses::Addresses,
     data_plane::DataPlane,
-    deploy::{Apply, Builder, BuilderOptions, Deployer, Environment, Report, Reporter, States},
+    deploy::{
+        Apply, Builder, BuilderOptions, Deployer, Draining, Relevance, Report, Reporter, States,
+    },
     dispatcher::{self, Dispatcher},
     host::{Grants, HostCalls},
     live::{Live, LiveCell},
-    options::{Mode, ServeOptions},
+    options::ServeOptions,
     recorder::Recorder,
     sources::{self, Sources, data_files},
     terminal::Terminal,
     undeclared::{Undeclared, UndeclaredNotes},
-    vault::Vault,
 };
 
 /// Everything of a running server.
@@ -46,7 +47,8 @@ pub(super) struct Server {
     pub(super) states: States,
     pub(super) addresses: Addresses,
     pub(super) folder: PathBuf,
-    pub(super) left_out: Vec<PathBuf>,
+    /// Knows which files raise no change.
+    pub(super) left_out: Relevance,
 }
 
 impl Server {
@@ -116,9 +118,9 @@ impl Server {
             observer: Arc::new(terminal.clone()),
             runtime: Handle::current(),
         });
-        let urls = database_urls(project, folder, options.mode, &ground.vault)?;
-        let mut left_out = data_files(&urls, folder);
-        left_out.push(ground.data.clone());
+        let urls = DatabaseUrls::first(project, folder, options.mode, &ground.vault)?;
+        let relevance = Relevance::new(folder, &ground.data);
+        relevance.set_databases(data_files(&urls.known(), folder));
         let builder = Builder::new(BuilderOptions {
             project: folder.to_owned(),
             data: ground.data.clone(),
@@ -131,8 +133,8 @@ impl Server {
             workers: workers.clone(),
             vault: Arc::clone(&ground.vault),
             aws_endpoint: format!("http://{}", addresses.aws),
-            left_out: left_out.clone(),
-        });
+            relevance: relevance.clone(),
+        })?;
         let states = States::default();
         let deployer = Deployer {
             builder,
@@ -141,8 +143,9 @@ impl Server {
             live: live.clone(),
             dispatcher: dispatcher.clone(),
             reporter: reporter(&terminal),
-            apply: apply(&sources, folder, options.mode, &ground.vault, &terminal),
+            apply: apply(&sources, urls, &relevance, &terminal),
             states: states.clone(),
+            draining: Draining::default(),
         };
         Ok(Self {
             terminal,
@@ -159,7 +162,7 @@ impl Server {
             states,
             addresses,
             folder: folder.to_owned(),
-            left_out,
+            left_out: relevance,
         })
     }
 }
@@ -172,47 +175,23 @@ fn nothing_yet(project: &Project) -> Project {
     }
 }
 
-/// Where the project's databases are.
-fn database_urls(
-    project: &Project,
-    folder: &Path,
-    mode: Mode,
-    vault: &Vault,
-) -> anyhow::Result<BTreeMap<DatabaseName, DatabaseUrl>> {
-    let environment = Environment::read(folder, mode)?;
-    let mut urls = BTreeMap::new();
-    for (name, database) in &project.databases {
-        let place = || format!("database `{name}`");
-        let text = environment
-            .value(&database.url, vault)
-            .with_context(place)?;
-        urls.insert(
-            name.clone(),
-            DatabaseUrl::parse(&text, folder).with_context(place)?,
-        );
-    }
-    Ok(urls)
-}
-
 fn reporter(terminal: &Terminal) -> Reporter {
     let terminal = terminal.clone();
     Arc::new(move |report: Report| terminal.report(&report))
 }
 
-/// Points the sources at a project. A database whose address cannot be found out stays as it was.
+/// Points the sources at a project.
 fn apply(
     sources: &Arc<Sources>,
-    folder: &Path,
-    mode: Mode,
-    vault: &Arc<Vault>,
+    urls: DatabaseUrls,
+    relevance: &Relevance,
     terminal: &Terminal,
 ) -> Apply {
-    let (sources, vault, terminal) = (Arc::clone(sources), Arc::clone(vault), terminal.clone());
-    let folder = folder.to_owned();
-    Arc::new(
-        move |project: &Project| match database_urls(project, &folder, mode, &vault) {
-            Ok(urls) => sources.apply(project, &urls),
-            Err(error) => terminal.error(&format!("{error:#}")),
-        },
-    )
+    let (sources, terminal) = (Arc::clone(sources), terminal.clone());
+    let relevance = relevance.clone();
+    Arc::new(move |project: &Project| {
+        let urls = urls.again(project, |mistake| terminal.error(mistake));
+        relevance.set_databases(data_files(&urls, relevance.project()));
+        sources.apply(project, &urls);
+    })
 }

@@ -27,7 +27,7 @@ pub struct FunctionInfo {
     pub version: Option<String>,
     /// Whether it can run.
     pub state: FunctionStateWord,
-    /// Why it is broken.
+    /// Why its newest code is not live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureInfo>,
     /// Its worker processes.
@@ -50,7 +50,9 @@ pub enum FunctionStateWord {
     Live,
     /// Its newest code or its dependencies are being prepared.
     Loading,
-    /// Its newest code cannot be loaded; an older version, if there is one, serves on.
+    /// Its newest code cannot be loaded; the version before it serves on.
+    Outdated,
+    /// Its code cannot be loaded, and nothing serves.
     Broken,
 }
 
@@ -60,6 +62,7 @@ impl FunctionStateWord {
         match self {
             Self::Live => "live",
             Self::Loading => "loading",
+            Self::Outdated => "outdated",
             Self::Broken => "broken",
         }
     }
@@ -70,6 +73,7 @@ impl From<FunctionStatus> for FunctionInfo {
         let (state, failure) = match status.state {
             FunctionState::Live => (FunctionStateWord::Live, None),
             FunctionState::Loading => (FunctionStateWord::Loading, None),
+            FunctionState::Outdated(failure) => (FunctionStateWord::Outdated, Some(failure.into())),
             FunctionState::Broken(failure) => (FunctionStateWord::Broken, Some(failure.into())),
         };
         Self {

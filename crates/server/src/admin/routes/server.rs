@@ -58,7 +58,12 @@ pub(super) async fn health(State(admin): State<Admin>) -> Json<Health> {
     let control = &admin.control;
     let functions = admin.operations.functions().await.into_iter();
     let broken: Vec<_> = functions
-        .filter(|status| matches!(status.state, FunctionState::Broken(_)))
+        .filter(|status| {
+            matches!(
+                status.state,
+                FunctionState::Broken(_) | FunctionState::Outdated(_)
+            )
+        })
         .map(|status| status.name)
         .collect();
     let status = if broken.is_empty() { "ok" } else { "degraded" };

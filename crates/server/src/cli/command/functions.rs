@@ -31,7 +31,15 @@ pub(super) fn run(args: &AskArgs) -> Result<(), CliError> {
     )?;
     for function in &list.functions {
         if let Some(failure) = &function.failure {
-            let head = format!("\n{} cannot be loaded", function.name);
+            let name = &function.name;
+            let head = match function.state {
+                FunctionStateWord::Outdated => {
+                    format!(
+                        "\nthe newest code of {name} cannot be loaded; the one before it serves on"
+                    )
+                }
+                _ => format!("\n{name} cannot be loaded"),
+            };
             out.line(&out.paint(Tone::Bad, &head))?;
             super::run_text::failure(&mut out, failure, "  ")?;
         }
@@ -43,7 +51,7 @@ fn row(function: &FunctionInfo) -> Vec<(Tone, String)> {
     let tone = match function.state {
         FunctionStateWord::Live => Tone::Good,
         FunctionStateWord::Loading => Tone::Busy,
-        FunctionStateWord::Broken => Tone::Bad,
+        FunctionStateWord::Outdated | FunctionStateWord::Broken => Tone::Bad,
     };
     let style = function
         .style
