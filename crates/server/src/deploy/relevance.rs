@@ -8,11 +8,15 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use parking_lot::RwLock;
+use rustix::fs::{FileType, fstat};
 
 use crate::options::MANIFEST;
 
@@ -50,8 +54,12 @@ pub struct Relevance(Arc<Shared>);
 struct Shared {
     project: PathBuf,
     data: PathBuf,
+    output: Vec<FileId>,
     learned: RwLock<Learned>,
 }
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 /// What the manifest says, and may say differently later.
 #[derive(Default)]
@@ -64,9 +72,14 @@ struct Learned {
 impl Relevance {
     /// For the project in a folder, with the server's state in `data`; both absolute.
     pub fn new(project: &Path, data: &Path) -> Self {
+        Self::with_output(project, data, own_output())
+    }
+
+    fn with_output(project: &Path, data: &Path, output: Vec<FileId>) -> Self {
         Self(Arc::new(Shared {
             project: project.to_owned(),
             data: data.to_owned(),
+            output,
             learned: RwLock::default(),
         }))
     }
@@ -116,15 +129,35 @@ impl Relevance {
         by_name(within.unwrap_or(relative), kind)
     }
 
+    /// Whether a file is where this server's own output goes: what it says about a reload must not
+    /// set off the next one.
+    pub fn is_output(&self, meta: &Metadata) -> bool {
+        self.0.output.contains(&(meta.dev(), meta.ino()))
+    }
+
     /// Whether a change at this absolute path, where a file or a folder is or was, asks for
     /// another look at the project.
     pub fn raises_change(&self, path: &Path) -> bool {
         let read_at_the_root = [MANIFEST, DOT_ENV].map(|name| self.0.project.join(name));
-        read_at_the_root.iter().any(|read| read == path)
-            || [Kind::File, Kind::Folder]
-                .iter()
-                .all(|kind| self.of(path, *kind) == Place::Code)
+        if read_at_the_root.iter().any(|read| read == path) {
+            return true;
+        }
+        let mut kinds = [Kind::File, Kind::Folder].into_iter();
+        let is_output = || fs::metadata(path).is_ok_and(|meta| self.is_output(&meta));
+        kinds.all(|kind| self.of(path, kind) == Place::Code)
+            && (self.0.output.is_empty() || !is_output())
     }
+}
+
+/// The files that standard output and standard error go to, if they go to files.
+fn own_output() -> Vec<FileId> {
+    let files = [fstat(io::stdout()), fstat(io::stderr())]
+        .into_iter()
+        .flatten();
+    files
+        .filter(|file| FileType::from_raw_mode(file.st_mode) == FileType::RegularFile)
+        .map(|file| (file.st_dev, file.st_ino))
+        .collect()
 }
 
 /// What all names on a relative path say together.
@@ -336,5 +369,23 @@ mod tests {
             let found = relevance.raises_change(&Path::new("/p").join(path));
             assert_eq!(found, raises, "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_server_itself_writes_raises_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["out.txt", "a.js"].map(|name| folder.path().join(name));
+        for file in &files {
+            fs::write(file, "1").unwrap();
+        }
+        let meta = fs::metadata(&files[0]).unwrap();
+        let output = vec![(meta.dev(), meta.ino())];
+        let data = folder.path().join("data");
+        let relevance = Relevance::with_output(folder.path(), &data, output);
+        assert!(relevance.is_output(&meta));
+        assert_eq!(
+            files.map(|file| relevance.raises_change(&file)),
+            [false, true]
+        );
     }
 }

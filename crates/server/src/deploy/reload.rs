@@ -283,6 +283,13 @@ impl Deployer {
         if let Err(error) = self.dispatcher.wake_all().await {
             tracing::error!(%error, "the queues could not be read");
         }
+        self.sweep();
+    }
+
+    /// Removes code that nothing runs any more.
+    fn sweep(&mut self) {
+        let roots = self.draining.roots(&self.live.load());
+        tokio::task::block_in_place(|| self.builder.sweep(&roots));
     }
 
     /// Says how a function stands from now on: the version that is to be live, and whether it is
@@ -325,8 +332,6 @@ impl Deployer {
             old.pool.retire();
             self.draining.add(Arc::clone(old));
         }
-        let roots = self.draining.roots(&live);
-        self.builder.sweep(&roots);
     }
 
     /// Makes versions live. What sources submit from then on finds the triggers that it is for,

@@ -22,7 +22,7 @@ pub(super) enum Content {
     /// A file with exactly this content.
     Exact(Stamp, Hash),
     /// A file as it happens to be, or none when it cannot be read.
-    Any,
+    Any(Stamp),
     /// A link that says this.
     Link(PathBuf),
 }
@@ -66,14 +66,14 @@ pub(super) fn copy(project: &Path, plan: &[Planned], root: &Path) -> Result<Copi
 fn one(from: &Path, what: &Content, to: &Path) -> Result<Copied, SnapshotError> {
     match what {
         Content::Link(target) => symlink(target, to).map_err(write(to))?,
-        Content::Any => {
-            if let Err(error) = copy_file(from, to) {
+        Content::Any(stamp) => {
+            if let Err(error) = copy_file(from, *stamp, to) {
                 tracing::debug!(path = %from.display(), %error, "a file was not copied");
                 let _ = fs::remove_file(to);
             }
         }
         Content::Exact(stamp, hash) => {
-            match copy_file(from, to) {
+            match copy_file(from, *stamp, to) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Ok(Copied::Outdated);
@@ -90,10 +90,10 @@ fn one(from: &Path, what: &Content, to: &Path) -> Result<Copied, SnapshotError> 
 
 /// A copy of its own: what writes to it changes no other version. It is marked as not to be
 /// written to, since the next version would not have what is written.
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_file(from: &Path, stamp: Stamp, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
-    let mode = fs::metadata(to)?.permissions().mode();
-    fs::set_permissions(to, Permissions::from_mode((mode | 0o400) & 0o555))
+    let mode = if stamp.is_executable() { 0o555 } else { 0o444 };
+    fs::set_permissions(to, Permissions::from_mode(mode))
 }
 
 fn is_exactly(from: &Path, stamp: Stamp, hash: Hash, to: &Path) -> io::Result<bool> {

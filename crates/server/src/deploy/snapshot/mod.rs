@@ -131,7 +131,7 @@ impl Snapshots {
                 let hash = || Sha256::digest(format!("link {identity}")).into();
                 (Content::Link(target.clone()), found.counts.then(hash))
             }
-            What::File(_) if !found.counts => (Content::Any, None),
+            What::File(meta) if !found.counts => (Content::Any(Stamp::of(meta)), None),
             What::File(meta) => {
                 let path = self.relevance.project().join(&found.relative);
                 let stamp = Stamp::of(meta);

@@ -93,6 +93,7 @@ impl Walk<'_> {
         if place == Place::LeftOut {
             return Ok(());
         }
+        let counts = place == Place::Code && !self.relevance.is_output(&meta);
         let what = if meta.is_dir() {
             let target = if packages {
                 path.clone()
@@ -110,10 +111,10 @@ impl Walk<'_> {
         } else {
             What::File(meta)
         };
-        self.add(&path, place, what)
+        self.add(&path, counts, what)
     }
 
-    fn add(&mut self, path: &Path, place: Place, what: What) -> Result<(), SnapshotError> {
+    fn add(&mut self, path: &Path, counts: bool, what: What) -> Result<(), SnapshotError> {
         let project = self.relevance.project();
         if self.found.len() == MOST_FILES {
             return Err(SnapshotError::TooMany(project.to_owned()));
@@ -121,7 +122,7 @@ impl Walk<'_> {
         if let Ok(relative) = path.strip_prefix(project) {
             self.found.push(Found {
                 relative: relative.to_owned(),
-                counts: place == Place::Code,
+                counts,
                 what,
             });
         }
