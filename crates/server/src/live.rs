@@ -101,12 +101,15 @@ pub fn handlers_of(function: &Function) -> Vec<Option<HandlerName>> {
     handlers
 }
 
+/// What the trigger of invocations is called.
+const INVOKED: &str = "$invoke";
+
 /// The trigger under which invocations by name are owed: it stands in no manifest, and its
-/// identity carries the export.
+/// identity carries the export. The `$` keeps it apart from every name that a manifest can give.
 pub fn invoke_trigger(function: &FunctionName, handler: Option<&HandlerName>) -> TriggerId {
     match handler {
-        None => TriggerId::new(function, "invoke"),
-        Some(handler) => TriggerId::new(function, &format!("invoke.{handler}")),
+        None => TriggerId::new(function, INVOKED),
+        Some(handler) => TriggerId::new(function, &format!("{INVOKED}.{handler}")),
     }
 }
 
@@ -116,7 +119,7 @@ fn invoked_handler(function: &FunctionName, trigger: &TriggerId) -> Option<Optio
         .as_str()
         .strip_prefix(function.as_str())?
         .strip_prefix('/')?;
-    match name.strip_prefix("invoke")? {
+    match name.strip_prefix(INVOKED)? {
         "" => Some(None),
         rest => rest.strip_prefix('.')?.parse().ok().map(Some),
     }
@@ -246,7 +249,7 @@ fn units(duration: Duration) -> String {
     ];
     let whole = units
         .into_iter()
-        .find(|(_, unit)| millis >= *unit && millis % unit == 0);
+        .find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit));
     whole.map_or_else(
         || "0s".to_owned(),
         |(name, unit)| format!("{}{name}", millis / unit),
@@ -281,7 +284,9 @@ mod tests {
             let trigger = invoke_trigger(&function, handler.as_ref());
             assert_eq!(invoked_handler(&function, &trigger), Some(handler));
         }
-        let other = TriggerId::new(&function, "bucket.photos.default");
-        assert_eq!(invoked_handler(&function, &other), None);
+        for other in ["bucket.photos.default", "invoke", "invoke.getBook"] {
+            let other = TriggerId::new(&function, other);
+            assert_eq!(invoked_handler(&function, &other), None, "{other}");
+        }
     }
 }

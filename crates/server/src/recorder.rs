@@ -113,7 +113,6 @@ impl Recorder {
     /// A delivery waits for a new version of the code.
     pub fn held(&self, delivery: &Delivery, about: String, failure: &Failure) {
         let mut run = of_delivery(delivery, about, RunState::Held);
-        run.attempts = delivery.attempts.saturating_sub(1);
         run.failure = Some(failure.clone());
         self.put(run);
     }

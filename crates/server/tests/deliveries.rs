@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, path::Path, process::Command};
 
-use support::{Project, children_of, is_alive};
+use support::{Project, Server, children_of, is_alive};
 
 /// Wakes on rows of a table and writes down each start of it, outside of the server.
 fn project(handler: &str) -> Project {
@@ -54,6 +54,24 @@ fn sqlite(project: &Project, sql: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// Starts `dev` and waits until the changes of the table are captured.
+fn dev(project: &Project) -> Server<'_> {
+    let server = project.dev();
+    let file = project.path().join("data/shop.db");
+    server.until("the table is watched", || {
+        let output = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 20000"])
+            .arg(&file)
+            .arg(
+                "select count(*) from sqlite_master where type = 'trigger' and tbl_name = 'orders'",
+            )
+            .output()
+            .unwrap();
+        (String::from_utf8_lossy(&output.stdout).trim() != "0").then_some(())
+    });
+    server
+}
+
 fn noted(path: &Path) -> Vec<u32> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let mut ids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
@@ -77,7 +95,7 @@ fn kill_nine_loses_nothing_and_leaves_no_worker() {
     );
     let insert = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 400) \
                   insert into orders select i, i * 1.5 from n";
-    let first = project.dev();
+    let first = dev(&project);
     sqlite(&project, insert);
     first.until("some have run, others wait", || {
         (noted(&notes).len() >= 40).then_some(())
@@ -87,7 +105,7 @@ fn kill_nine_loses_nothing_and_leaves_no_worker() {
     first.end("-9");
     let before = noted(&notes).len();
     assert!(before < 400, "all had run before the kill");
-    let second = project.dev();
+    let second = dev(&project);
     second.until("no orphan is left", || {
         workers.iter().all(|pid| !is_alive(*pid)).then_some(())
     });
@@ -124,7 +142,7 @@ fn what_fails_is_retried_and_then_a_dead_letter_that_can_be_redriven() {
         &project,
         "create table orders (id integer primary key, total real)",
     );
-    let server = project.dev();
+    let server = dev(&project);
     sqlite(&project, "insert into orders values (1, 9.5)");
     let dead = server.until("it is a dead letter", || server.runs("row", "dead").pop());
     let id = dead["id"].as_str().unwrap();
@@ -166,7 +184,7 @@ fn broken_code_holds_what_is_owed_until_a_version_loads() {
         &project,
         "create table orders (id integer primary key, total real)",
     );
-    let server = project.dev();
+    let server = dev(&project);
     sqlite(&project, "insert into orders values (1, 9.5)");
     server.until("it is held", || server.runs("row", "held").pop());
     let output = project.output();
@@ -180,6 +198,70 @@ fn broken_code_holds_what_is_owed_until_a_version_loads() {
     );
     let run = server.until("it succeeded", || server.runs("row", "succeeded").pop());
     assert_eq!(run["attempts"], 1, "being held is no attempt: {run:#}");
+}
+
+#[test]
+fn what_waits_for_code_that_loads_costs_it_no_start() {
+    let project = project("exports.default = async () => {");
+    sqlite(
+        &project,
+        "create table orders (id integer primary key, total real)",
+    );
+    let server = dev(&project);
+    sqlite(
+        &project,
+        "insert into orders values (1, 9.5), (2, 9.5), (3, 9.5)",
+    );
+    let held = |count| (server.runs("row", "held").len() == count).then_some(());
+    server.until("all are held", || held(3));
+    for mistake in ["first-mistake", "second-mistake"] {
+        project.write(
+            "functions/row.js",
+            &format!("throw new Error('{mistake}');"),
+        );
+        server.until("the new mistake is why they are held", || {
+            let held = server.runs("row", "held");
+            let why = |run: &serde_json::Value| run.to_string().contains(mistake);
+            (held.len() == 3 && held.iter().all(why)).then_some(())
+        });
+    }
+    project.write(
+        "functions/row.js",
+        "exports.default = async (event, context) => `attempt ${context.attempt}`;",
+    );
+    server.until("all succeeded", || {
+        (server.runs("row", "succeeded").len() == 3).then_some(())
+    });
+    for run in server.runs("row", "succeeded") {
+        assert_eq!(run["attempts"], 1, "{run:#}");
+        let shown = server.json(&["show", run["id"].as_str().unwrap()]);
+        let attempts = shown["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "{shown:#}");
+        let result = attempts[0]["result"].to_string();
+        assert!(
+            result.contains("attempt 1"),
+            "nothing was started before: {shown:#}"
+        );
+    }
+}
+
+#[test]
+fn what_is_held_for_too_long_is_a_dead_letter() {
+    let project = project("exports.default = async () => {");
+    let manifest = fs::read_to_string(project.path().join("wakeful.toml")).unwrap();
+    let aged = manifest.replace("max_attempts = 3,", "max_attempts = 3, max_age = \"2s\",");
+    assert_ne!(aged, manifest);
+    project.write("wakeful.toml", &aged);
+    sqlite(
+        &project,
+        "create table orders (id integer primary key, total real)",
+    );
+    let server = dev(&project);
+    sqlite(&project, "insert into orders values (1, 9.5)");
+    let dead = server.until("it is a dead letter", || server.runs("row", "dead").pop());
+    assert_eq!(dead["attempts"], 0, "{dead:#}");
+    let shown = server.json(&["show", dead["id"].as_str().unwrap()]);
+    assert!(shown.to_string().contains("max_age"), "{shown:#}");
 }
 
 #[test]

@@ -2,7 +2,13 @@
 
 mod support;
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
 
 use support::Project;
 
@@ -147,6 +153,132 @@ fn the_address_file_is_for_its_owner_and_goes_with_the_server() {
     );
     assert_eq!(server.end("-TERM").code(), Some(0));
     assert!(!file.exists());
+}
+
+#[test]
+fn what_runs_at_a_stop_may_still_write_and_what_that_wakes_runs_next_time() {
+    let project = Project::of(&[
+        (
+            "wakeful.toml",
+            r#"
+name = "last"
+
+[bucket.notes]
+
+[function.writer]
+access = { bucket.notes = "write" }
+timeout = "60s"
+
+[function.reader]
+access = { bucket.notes = "read" }
+
+[[function.reader.on]]
+bucket = "notes"
+events = ["created"]
+"#,
+        ),
+        (
+            "functions/writer.js",
+            r"
+const { existsSync } = require('node:fs');
+const { bucket } = require('wakeful');
+exports.default = async (event) => {
+  while (!existsSync(event.data.go)) await new Promise((done) => setTimeout(done, 10));
+  await bucket.notes.put('last.txt', 'written while stopping');
+};
+",
+        ),
+        (
+            "functions/reader.js",
+            r"
+const { bucket } = require('wakeful');
+exports.default = async (event) => (await bucket.notes.get(event.subject)).text();
+",
+        ),
+    ]);
+    let go = project.path().with_file_name("go");
+    let data = format!(r#"{{"go":"{}"}}"#, go.display());
+    let server = project.dev();
+    let accepted = server.cli(&["invoke", "writer", "--no-wait", "--data", &data]);
+    assert!(accepted.status.success(), "{accepted:?}");
+    server.until("it runs", || server.runs("writer", "running").pop());
+    server.signal("-TERM");
+    server.until("it is stopping", || {
+        project.output().contains("Stopping").then_some(())
+    });
+    fs::write(&go, "").unwrap();
+    assert_eq!(server.end("-CONT").code(), Some(0));
+    let again = project.dev();
+    let written = again.until("what ran is known", || {
+        again.runs("writer", "succeeded").pop()
+    });
+    assert_eq!(written["attempts"], 1, "{written:#}");
+    let read = again.until("what it woke ran", || {
+        again.runs("reader", "succeeded").pop()
+    });
+    assert_eq!(read["attempts"], 1, "{read:#}");
+    let shown = again.json(&["show", read["id"].as_str().unwrap()]);
+    assert!(
+        shown.to_string().contains("written while stopping"),
+        "{shown:#}"
+    );
+}
+
+#[test]
+fn a_stalled_request_to_the_admin_api_does_not_hold_a_stop() {
+    let project = clock();
+    let server = project.dev();
+    let mut stalled = TcpStream::connect(
+        server
+            .address("admin")
+            .trim_start_matches("http://")
+            .to_owned(),
+    )
+    .unwrap();
+    let head = format!(
+        "POST /v1/functions/tick/invocations HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        server.address("admin_key")
+    );
+    stalled.write_all(head.as_bytes()).unwrap();
+    server.until("it ticks", || server.runs("tick", "succeeded").pop());
+    let began = Instant::now();
+    assert_eq!(server.end("-TERM").code(), Some(0));
+    assert!(
+        began.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(stalled);
+}
+
+#[test]
+fn an_invocation_whose_caller_goes_away_is_on_record() {
+    let project = Project::of(&[
+        (
+            "wakeful.toml",
+            "name = \"gone\"\n[function.slow]\ntimeout = \"60s\"\n",
+        ),
+        (
+            "functions/slow.js",
+            "module.exports = async () => { console.log('it runs'); \
+             await new Promise((done) => setTimeout(done, 50000)); };",
+        ),
+    ]);
+    let server = project.dev();
+    let mut caller = server.spawn(&["invoke", "slow", "--data", "{}"]);
+    server.until("it runs", || {
+        let logs = server.cli(&["logs"]);
+        String::from_utf8_lossy(&logs.stdout)
+            .contains("it runs")
+            .then_some(())
+    });
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+    let run = server.until("it is on record", || server.runs("slow", "failed").pop());
+    assert!(run.to_string().contains("caller went away"), "{run:#}");
+    assert_eq!(run["attempts"], 1, "{run:#}");
+    server.end("-9");
 }
 
 #[test]

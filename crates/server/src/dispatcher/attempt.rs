@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use wakeful_core::{
-    delivery::{DeadReason, Failure, FailureKind, Next, after_failure},
+    delivery::{Failure, FailureKind, Next, after_failure},
     event::Event,
     limits,
-    port::{Delivery, End, Settled, Settlement, StoreError, Transaction},
+    port::{Delivery, End},
     time::Timestamp,
 };
 use wakeful_workers::{Call, Invocation, Slot, What};
@@ -39,66 +39,6 @@ impl Inner {
     pub(super) fn start(self: &Arc<Self>, start: Start) {
         let task = run(Arc::clone(self), start);
         self.tasks.spawn_on(task, &self.parts.runtime);
-    }
-
-    /// A delivery whose payload is gone or damaged cannot run, ever.
-    pub(super) async fn bury(&self, delivery: Delivery) {
-        let at = self.now();
-        let failure = Failure::ours(
-            FailureKind::NotStarted,
-            format!(
-                "event {} cannot be read back from the store",
-                delivery.event
-            ),
-        );
-        let reason = DeadReason::Damaged;
-        let about = delivery.trigger.to_string();
-        self.settle(
-            &delivery,
-            End::Dead {
-                reason,
-                at,
-                failure: Some(failure),
-            },
-        )
-        .await;
-        self.parts.recorder.dead(&delivery, about, reason, at);
-    }
-
-    /// A claim that led to nothing ends, uncharged.
-    pub(super) async fn give_back(&self, delivery: Delivery) {
-        let end = End::Retry {
-            at: self.now(),
-            charged: false,
-            alone: delivery.alone,
-            failure: None,
-        };
-        self.settle(&delivery, end).await;
-    }
-
-    /// Writes down how a claim ended. True when that is on disk. A store that fails here refuses
-    /// everything; the restart that it asks for requeues the delivery.
-    async fn settle(&self, delivery: &Delivery, end: End) -> bool {
-        let settlement = Settlement {
-            claim: self.claim_of(delivery),
-            end,
-        };
-        let transaction = Transaction {
-            settlements: vec![settlement],
-            ..Transaction::default()
-        };
-        match self.parts.store.commit(transaction).await {
-            Ok(committed) if committed.settled == [Settled::Applied] => true,
-            Ok(_) => {
-                tracing::warn!(run = %delivery.id, "a stale settlement was refused");
-                false
-            }
-            Err(error) => {
-                let closed = matches!(error, StoreError::Closed);
-                tracing::error!(run = %delivery.id, %error, closed, "a run could not be settled");
-                false
-            }
-        }
     }
 }
 
@@ -143,7 +83,15 @@ async fn run(inner: Arc<Inner>, start: Start) {
         now,
     };
     inner.parts.recorder.ended(&delivery, &event, ended);
-    if next.is_some_and(|next| matches!(next, Next::Retry { .. })) {
+    let queued_again = match next {
+        Some(Next::Retry { .. }) => true,
+        Some(Next::HoldForVersion) => {
+            let function = &delivery.function;
+            inner.release_if_replaced(function, &version.id).await
+        }
+        Some(Next::Dead(_)) | None => false,
+    };
+    if queued_again {
         inner.feed(&delivery.trigger);
     }
 }

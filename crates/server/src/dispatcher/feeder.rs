@@ -3,9 +3,11 @@
 //! A feeder lives while its trigger is owed something. It reads the heads of the queue, waits for
 //! a place, claims as many heads as there are places, and starts them. It holds no more than one
 //! page of heads, whatever the backlog; while it waits for a place the deliveries are held, which
-//! is no attempt.
+//! is no attempt. While the code is known not to load nothing is claimed at all: the queue stays
+//! as it is on disk, and the feeder sleeps until a new version wakes it.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,11 +17,11 @@ use std::{
 
 use tokio::sync::Notify;
 use wakeful_core::{
-    delivery::{DeadReason, Failure},
+    delivery::Failure,
     id::RunId,
     limits,
     name::TriggerId,
-    port::{Claim, Delivery, End, Intervention, ReadyQuery, Settlement, StoreError, Transaction},
+    port::{Delivery, ReadyQuery, StoreError},
     time::Timestamp,
 };
 use wakeful_workers::{Reserve, ReserveError, Slot};
@@ -27,10 +29,14 @@ use wakeful_workers::{Reserve, ReserveError, Slot};
 use super::{Inner, attempt::Start};
 use crate::live::{Duty, Version};
 
-/// The wait before a failed read of the store, or a worker that did not start, is tried again.
+/// The wait before a failed change of the store, or a worker that did not start, is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The wait before a version that was just replaced, or has too many callers, is tried again.
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
 /// A feeder looks at its queue at least this often, should a wake-up have been missed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Heads that are shown as held while the code does not load; those behind them are queued.
+const SHOWN_AS_HELD: usize = 100;
 
 /// How others reach a running feeder.
 #[derive(Default)]
@@ -43,7 +49,7 @@ pub(super) struct Feeder {
 impl Inner {
     /// Sees to it that somebody looks at the queue of `trigger`.
     pub(super) fn feed(self: &Arc<Self>, trigger: &TriggerId) {
-        if self.is_closed() {
+        if self.stopping.is_cancelled() {
             return;
         }
         let mut feeders = self.feeders.lock();
@@ -55,16 +61,7 @@ impl Inner {
         let feeder = Arc::new(Feeder::default());
         feeders.insert(trigger.clone(), Arc::clone(&feeder));
         let task = feed(Arc::clone(self), trigger.clone(), feeder);
-        let stopping = self.stopping.clone();
-        self.tasks.spawn_on(
-            async move {
-                tokio::select! {
-                    () = stopping.cancelled() => {}
-                    () = task => {}
-                }
-            },
-            &self.parts.runtime,
-        );
+        self.tasks.spawn_on(task, &self.parts.runtime);
     }
 
     /// Whether older deliveries of this trigger may be waiting.
@@ -83,43 +80,56 @@ impl Inner {
     }
 }
 
-/// What a look at the queue found.
-enum Look {
-    /// These are ready.
-    Ready(Vec<Delivery>),
-    /// Nothing is ready before this.
-    Later(Timestamp),
-    /// Nothing is queued.
-    Empty,
+/// What a feeder does next.
+enum Then {
+    /// Looks again.
+    Look,
+    /// Looks again after this long, whatever happens.
+    Pause(Duration),
+    /// Looks again at this time, or when it is woken.
+    Sleep(Timestamp),
+    /// Ends: there is nothing to do, or nobody to do it.
+    End,
 }
 
+/// The deliveries that the history shows as held for a version.
+#[derive(Default)]
+struct Shown {
+    version: String,
+    runs: HashSet<RunId>,
+}
+
+/// Nothing here is dropped half done when the server stops: it only stops waiting.
 async fn feed(inner: Arc<Inner>, trigger: TriggerId, feeder: Arc<Feeder>) {
-    loop {
+    let mut shown = Shown::default();
+    while !inner.stopping.is_cancelled() {
         let asked = feeder.asked.load(Ordering::Relaxed);
-        match look(&inner, &trigger).await {
-            Ok(Look::Ready(heads)) => {
-                if !serve(&inner, heads).await && inner.retire_feeder(&trigger, &feeder, asked) {
-                    return;
-                }
+        match step(&inner, &trigger, &mut shown).await {
+            Ok(Then::Look) => {}
+            Ok(Then::Pause(pause)) => inner.pause(tokio::time::sleep(pause)).await,
+            Ok(Then::Sleep(until)) => {
+                let sleep = until.since(inner.now()).min(LONGEST_SLEEP);
+                let woken = tokio::time::timeout(sleep, feeder.wake.notified());
+                inner.pause(woken).await;
             }
-            Ok(Look::Later(at)) => {
-                let wait = at.since(inner.now()).min(LONGEST_SLEEP);
-                let _ = tokio::time::timeout(wait, feeder.wake.notified()).await;
-            }
-            Ok(Look::Empty) => {
+            Ok(Then::End) => {
                 if inner.retire_feeder(&trigger, &feeder, asked) {
                     return;
                 }
             }
             Err(error) => {
-                tracing::error!(%trigger, %error, "the queue of a trigger cannot be read");
-                tokio::time::sleep(PAUSE).await;
+                tracing::error!(%trigger, %error, "the queue of a trigger cannot be served");
+                inner.pause(tokio::time::sleep(PAUSE)).await;
             }
         }
     }
 }
 
-async fn look(inner: &Inner, trigger: &TriggerId) -> Result<Look, StoreError> {
+async fn step(
+    inner: &Arc<Inner>,
+    trigger: &TriggerId,
+    shown: &mut Shown,
+) -> Result<Then, StoreError> {
     let query = ReadyQuery {
         scope: inner.parts.scope.clone(),
         trigger: trigger.clone(),
@@ -129,63 +139,64 @@ async fn look(inner: &Inner, trigger: &TriggerId) -> Result<Look, StoreError> {
     };
     let heads = inner.parts.store.ready(query).await?;
     let now = inner.now();
-    let Some(first) = heads.first() else {
-        return Ok(Look::Empty);
-    };
-    if first.ready_at > now {
-        return Ok(Look::Later(first.ready_at));
+    match heads.first() {
+        None => Ok(Then::End),
+        Some(first) if first.ready_at > now => Ok(Then::Sleep(first.ready_at)),
+        Some(_) => {
+            let ready = heads.into_iter().take_while(|head| head.ready_at <= now);
+            serve(inner, ready.collect(), shown).await
+        }
     }
-    Ok(Look::Ready(
-        heads
-            .into_iter()
-            .take_while(|head| head.ready_at <= now)
-            .collect(),
-    ))
 }
 
-/// Starts these deliveries as places become free. False when nothing live owns their trigger:
-/// they stay queued, and a later version that brings the trigger back asks again.
-async fn serve(inner: &Arc<Inner>, mut heads: Vec<Delivery>) -> bool {
-    expire(inner, &mut heads).await;
+/// Starts these deliveries as places become free. When nothing live owns their trigger they stay
+/// queued, and a later version that brings the trigger back asks again.
+async fn serve(
+    inner: &Arc<Inner>,
+    heads: Vec<Delivery>,
+    shown: &mut Shown,
+) -> Result<Then, StoreError> {
+    let now = inner.now();
+    let (old, mut heads): (Vec<_>, Vec<_>) =
+        heads.into_iter().partition(|head| head.expires_at <= now);
+    inner.expire(&old).await?;
     heads.reverse();
     while let Some(head) = heads.last() {
         let Some((version, duty)) = inner.parts.live.load().duty(&head.function, &head.trigger)
         else {
-            return false;
+            return Ok(Then::End);
         };
         let how = if head.alone {
             Reserve::Alone
         } else {
             Reserve::Shared
         };
-        match version.pool.reserve(how).await {
+        let reserved = version.pool.reserve(how);
+        let Some(reserved) = inner.stopping.run_until_cancelled(reserved).await else {
+            return Ok(Then::End);
+        };
+        match reserved {
             Ok(slot) => {
                 let slots = more_slots(&version, slot, &heads);
                 let batch = heads.split_off(heads.len() - slots.len());
-                if let Err(error) = start_batch(inner, batch, slots, &version, &duty).await {
-                    tracing::error!(%error, "deliveries could not be claimed");
-                    tokio::time::sleep(PAUSE).await;
-                    return true;
-                }
+                start_batch(inner, batch, slots, &version, &duty).await?;
             }
             Err(ReserveError::Load(failure)) => {
-                hold(inner, heads, &version, failure).await;
-                return true;
+                heads.reverse();
+                return Ok(hold(inner, &heads, &version, &failure, shown).await);
             }
             Err(ReserveError::NotStarted(failure)) => {
                 tracing::warn!(function = %version.function.name, message = failure.message,
                     "no worker could be started; what is owed waits");
-                tokio::time::sleep(PAUSE).await;
-                return true;
+                return Ok(Then::Pause(PAUSE));
             }
             // A new version took over, or too many callers wait: look again.
             Err(ReserveError::Retired | ReserveError::Overloaded) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                return true;
+                return Ok(Then::Pause(SHORT_PAUSE));
             }
         }
     }
-    true
+    Ok(Then::Look)
 }
 
 /// The slot, and as many more as are free now and the heads (last one first) can use.
@@ -235,77 +246,27 @@ async fn start_batch(
     outcome
 }
 
-/// What has grown too old becomes a dead letter without being started.
-async fn expire(inner: &Arc<Inner>, heads: &mut Vec<Delivery>) {
-    let now = inner.now();
-    let (old, fresh) = std::mem::take(heads)
-        .into_iter()
-        .partition(|head| head.expires_at <= now);
-    *heads = fresh;
-    let old: Vec<Delivery> = old;
-    if old.is_empty() {
-        return;
-    }
-    let expire = |delivery: &Delivery| Intervention::Expire {
-        run: delivery.id,
-        at: now,
-    };
-    match inner.intervene(old.iter().map(expire).collect()).await {
-        Ok(done) => {
-            for delivery in old.iter().filter(|delivery| done.contains(&delivery.id)) {
-                let about = inner.about(delivery).await;
-                inner
-                    .parts
-                    .recorder
-                    .dead(delivery, about, DeadReason::TooOld, now);
-            }
-        }
-        Err(error) => tracing::error!(%error, "old deliveries could not be set aside"),
-    }
-}
-
-/// The code cannot be loaded: the heads wait for a new version, uncharged.
-async fn hold(inner: &Arc<Inner>, heads: Vec<Delivery>, version: &Version, failure: Failure) {
-    let runs = heads.iter().map(|delivery| delivery.id).collect();
-    let claimed = match inner.parts.store.claim(runs, inner.now()).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            tracing::error!(%error, "deliveries could not be held");
-            tokio::time::sleep(PAUSE).await;
-            return;
-        }
-    };
-    let settle = |delivery: &Delivery| Settlement {
-        claim: inner.claim_of(delivery),
-        end: End::HeldForVersion {
+/// The code cannot be loaded: shows the first heads as held, once, and waits for a new version
+/// or until one of the heads grows too old.
+async fn hold(
+    inner: &Inner,
+    heads: &[Delivery],
+    version: &Version,
+    failure: &Failure,
+    shown: &mut Shown,
+) -> Then {
+    if shown.version != version.id {
+        *shown = Shown {
             version: version.id.clone(),
-            failure: failure.clone(),
-        },
-    };
-    let settlements = claimed.iter().map(settle).collect();
-    let transaction = Transaction {
-        settlements,
-        ..Transaction::default()
-    };
-    if let Err(error) = inner.parts.store.commit(transaction).await {
-        tracing::error!(%error, "deliveries could not be held");
-        tokio::time::sleep(PAUSE).await;
-        return;
+            runs: HashSet::new(),
+        };
     }
-    for delivery in &claimed {
-        inner
-            .parts
-            .recorder
-            .held(delivery, inner.about(delivery).await, &failure);
+    let first = &heads[..heads.len().min(SHOWN_AS_HELD)];
+    for head in first.iter().filter(|head| !shown.runs.contains(&head.id)) {
+        let about = inner.about(head).await;
+        inner.parts.recorder.held(head, about, failure);
     }
-}
-
-impl Inner {
-    pub(super) fn claim_of(&self, delivery: &Delivery) -> Claim {
-        Claim {
-            run: delivery.id,
-            epoch: self.parts.store.epoch(),
-            start: delivery.starts,
-        }
-    }
+    shown.runs = first.iter().map(|head| head.id).collect();
+    let earliest = heads.iter().map(|head| head.expires_at).min();
+    earliest.map_or(Then::Look, Then::Sleep)
 }

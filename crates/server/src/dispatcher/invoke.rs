@@ -5,13 +5,18 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use serde::Deserialize;
 use wakeful_core::{
+    delivery::{Failure, FailureKind},
     event::{Event, Origin},
-    id::EventId,
-    name::{HandlerName, TriggerId},
+    id::{EventId, RunId},
+    limits,
+    name::{FunctionName, HandlerName, TriggerId},
     port::SubmitError,
     project::On,
+    time::Timestamp,
 };
-use wakeful_workers::{Invocation as WorkerInvocation, Reserve, ReserveError, What};
+use wakeful_workers::{
+    Invocation as WorkerInvocation, Reserve, ReserveError, Slot, What, WorkerRef,
+};
 
 use super::{Dispatcher, Inner};
 use crate::{
@@ -24,29 +29,25 @@ impl Dispatcher {
     /// Runs the function and waits for its result; nothing is stored but the record of the run.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Invoked, InvokeError> {
         let inner = &self.inner;
-        let target = inner.target(&invocation)?;
         let event = inner.invoked_event(&invocation)?;
-        let run = inner.parts.ids.run(inner.now());
-        let asked = inner.now();
-        let slot = match target.version.pool.reserve(Reserve::Shared).await {
-            Ok(slot) => slot,
+        let target = inner.target(&invocation)?;
+        let mut run = Unheard::begin(inner, &target.version);
+        let (target, slot) = match inner.place(&invocation, target).await {
+            Ok(found) => found,
             Err(ReserveError::Load(failure) | ReserveError::NotStarted(failure)) => {
-                let result = Err(failure.clone());
-                inner
-                    .parts
-                    .recorder
-                    .refused(run, &target.version.function.name, asked, failure);
-                return Ok(Invoked { run, result });
+                return Ok(run.refused(failure));
             }
             Err(ReserveError::Overloaded) => {
+                run.forget();
                 return Err(InvokeError::Overloaded(invocation.function));
             }
-            Err(ReserveError::Retired) => return Err(InvokeError::Stopping),
+            Err(ReserveError::Retired) => {
+                run.forget();
+                return Err(InvokeError::Stopping);
+            }
         };
-        let started_at = inner.now();
-        let clock = Instant::now();
         let mut call = slot.start(WorkerInvocation {
-            run,
+            run: run.id,
             attempt: 1,
             handler: target.handler,
             timeout: None,
@@ -54,25 +55,9 @@ impl Dispatcher {
                 json: Bytes::from(event.to_json()),
             },
         });
+        run.started(&target.version, call.worker());
         let outcome = super::attempt::result(&mut call).await;
-        let ended = Ended {
-            version: &target.version.id,
-            worker: call.worker(),
-            started_at,
-            waited: started_at.since(asked),
-            took: clock.elapsed(),
-            outcome: outcome.clone(),
-            next: None,
-            now: inner.now(),
-        };
-        inner
-            .parts
-            .recorder
-            .invoked(run, &target.version.function.name, asked, ended);
-        Ok(Invoked {
-            run,
-            result: outcome,
-        })
+        Ok(run.ended(outcome))
     }
 
     /// Accepts the invocation as a delivery; it is on disk when this replies.
@@ -91,15 +76,157 @@ impl Dispatcher {
     }
 }
 
+/// A synchronous invocation on its way. Whatever becomes of it leaves a record, also when its
+/// caller goes away and this is dropped.
+struct Unheard<'a> {
+    inner: &'a Inner,
+    id: RunId,
+    function: FunctionName,
+    asked: Timestamp,
+    stage: Stage,
+}
+
+enum Stage {
+    /// It waits for a place on a worker.
+    Waiting,
+    /// User code runs.
+    Running {
+        version: Arc<Version>,
+        worker: WorkerRef,
+        started_at: Timestamp,
+        clock: Instant,
+    },
+    /// It is over, and recorded if it is to be.
+    Over,
+}
+
+impl<'a> Unheard<'a> {
+    fn begin(inner: &'a Inner, version: &Version) -> Self {
+        let asked = inner.now();
+        Self {
+            inner,
+            id: inner.parts.ids.run(asked),
+            function: version.function.name.clone(),
+            asked,
+            stage: Stage::Waiting,
+        }
+    }
+
+    fn started(&mut self, version: &Arc<Version>, worker: WorkerRef) {
+        self.stage = Stage::Running {
+            version: Arc::clone(version),
+            worker,
+            started_at: self.inner.now(),
+            clock: Instant::now(),
+        };
+    }
+
+    /// It was never accepted.
+    fn forget(mut self) {
+        self.stage = Stage::Over;
+    }
+
+    fn refused(self, failure: Failure) -> Invoked {
+        self.ended(Err(failure))
+    }
+
+    fn ended(mut self, result: Result<Bytes, Failure>) -> Invoked {
+        self.record(result.clone());
+        Invoked {
+            run: self.id,
+            result,
+        }
+    }
+
+    fn record(&mut self, outcome: Result<Bytes, Failure>) {
+        let recorder = &self.inner.parts.recorder;
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Waiting => {
+                if let Err(failure) = outcome {
+                    recorder.refused(self.id, &self.function, self.asked, failure);
+                }
+            }
+            Stage::Running {
+                version,
+                worker,
+                started_at,
+                clock,
+            } => {
+                let ended = Ended {
+                    version: &version.id,
+                    worker,
+                    started_at,
+                    waited: started_at.since(self.asked),
+                    took: clock.elapsed(),
+                    outcome,
+                    next: None,
+                    now: self.inner.now(),
+                };
+                recorder.invoked(self.id, &self.function, self.asked, ended);
+            }
+            Stage::Over => {}
+        }
+    }
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        let (kind, message) = match self.stage {
+            Stage::Waiting => (
+                FailureKind::NotStarted,
+                "the caller went away before it was started",
+            ),
+            Stage::Running { .. } => (
+                FailureKind::Interrupted,
+                "the caller went away before it ended; it may have taken effect",
+            ),
+            Stage::Over => return,
+        };
+        self.record(Err(Failure::ours(kind, message)));
+    }
+}
+
 /// What an invocation calls.
-struct Target {
+pub(super) struct Target {
     version: Arc<Version>,
     handler: u16,
     trigger: TriggerId,
 }
 
 impl Inner {
-    fn target(&self, invocation: &Invocation) -> Result<Target, InvokeError> {
+    /// A place on a worker, after a bounded wait. When a new version takes over meanwhile, a
+    /// place on that one.
+    pub(super) async fn place(
+        &self,
+        invocation: &Invocation,
+        target: Target,
+    ) -> Result<(Target, Slot), ReserveError> {
+        let patience = target.version.function.timeout + limits::LOAD_TIMEOUT;
+        let waiting = self.follow(invocation, target);
+        let found = tokio::time::timeout(patience, waiting).await;
+        found.unwrap_or(Err(ReserveError::Overloaded))
+    }
+
+    async fn follow(
+        &self,
+        invocation: &Invocation,
+        mut target: Target,
+    ) -> Result<(Target, Slot), ReserveError> {
+        loop {
+            match target.version.pool.reserve(Reserve::Shared).await {
+                Ok(slot) => return Ok((target, slot)),
+                Err(ReserveError::Retired) => {
+                    // What the new version no longer has cannot be called any more either.
+                    let next = self.target(invocation).ok();
+                    let next = next.filter(|next| next.version.id != target.version.id);
+                    target = next.ok_or(ReserveError::Retired)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn target(&self, invocation: &Invocation) -> Result<Target, InvokeError> {
         let name = &invocation.function;
         let live = self.parts.live.load();
         let version = live
@@ -176,11 +303,9 @@ struct GivenEvent<'a> {
     data: Option<&'a serde_json::value::RawValue>,
 }
 
-fn parse_time(text: &str) -> Option<wakeful_core::time::Timestamp> {
+fn parse_time(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
-    Some(wakeful_core::time::Timestamp::from_millis(
-        at.as_millisecond(),
-    ))
+    Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
 /// The export to call when none is named: the only one that events call.

@@ -1,11 +1,11 @@
 //! Taking events in: one submission, one transaction.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use wakeful_core::{
     delivery::State,
     event::{Event, Origin},
-    id::RunId,
+    id::{EventId, RunId},
     limits,
     name::{FunctionName, TriggerId},
     port::{
@@ -44,7 +44,7 @@ impl Inner {
         self: &Arc<Self>,
         submission: Submission,
     ) -> Result<Receipt, SubmitError> {
-        if self.is_closed() {
+        if self.closed.is_cancelled() {
             return Err(SubmitError::Stopping);
         }
         let mut planned = Vec::new();
@@ -63,13 +63,7 @@ impl Inner {
             objects: submission.objects,
             ..Transaction::default()
         };
-        let committed = self.parts.store.commit(transaction).await?;
-        let runs = self.begin(planned, &committed);
-        Ok(Receipt {
-            events: receipt_events,
-            runs,
-            duplicates: committed.duplicates.len(),
-        })
+        self.accept(planned, transaction, receipt_events).await
     }
 
     /// Commits one delivery that no trigger of the manifest asks for: an invocation by name.
@@ -79,7 +73,7 @@ impl Inner {
         function: FunctionName,
         trigger: TriggerId,
     ) -> Result<Receipt, SubmitError> {
-        if self.is_closed() {
+        if self.closed.is_cancelled() {
             return Err(SubmitError::Stopping);
         }
         let event = Arc::new(event);
@@ -90,17 +84,31 @@ impl Inner {
             deliveries: planned.iter().map(|plan| plan.delivery.clone()).collect(),
             ..Transaction::default()
         };
-        let committed = self.parts.store.commit(transaction).await?;
-        let runs = self.begin(planned, &committed);
-        Ok(Receipt {
-            events: vec![event.key],
-            runs,
-            duplicates: 0,
-        })
+        self.accept(planned, transaction, vec![event.key]).await
+    }
+
+    /// Commits, then starts: to the end, also when nobody waits for the receipt any more.
+    async fn accept(
+        self: &Arc<Self>,
+        planned: Vec<Planned>,
+        transaction: Transaction,
+        events: Vec<EventId>,
+    ) -> Result<Receipt, SubmitError> {
+        let inner = Arc::clone(self);
+        let work = async move {
+            let committed = inner.parts.store.commit(transaction).await?;
+            let runs = inner.begin(planned, &committed);
+            Ok(Receipt {
+                events,
+                runs,
+                duplicates: committed.duplicates.len(),
+            })
+        };
+        self.to_the_end(work).await
     }
 
     /// The envelope around what a source handed in.
-    fn event(&self, arrival: Arrival) -> Event {
+    pub(super) fn event(&self, arrival: Arrival) -> Event {
         let key = self.parts.ids.event(self.now());
         let (kind, name) = match &arrival.origin {
             Origin::Bucket(bucket) => ("bucket", bucket.as_str()),
@@ -159,9 +167,10 @@ impl Inner {
         }
     }
 
-    /// Reserves a place on a worker when one is free now and nothing older waits for the trigger.
+    /// Reserves a place on a worker when one is free now, nothing older waits for the trigger and
+    /// the server does not stop.
     fn with_place(&self, mut delivery: NewDelivery, event: &Arc<Event>) -> Planned {
-        let start = (!self.has_feeder(&delivery.trigger))
+        let start = (!self.stopping.is_cancelled() && !self.has_feeder(&delivery.trigger))
             .then(|| {
                 let live = self.parts.live.load();
                 let (version, duty) = live.duty(&delivery.function, &delivery.trigger)?;
@@ -184,7 +193,7 @@ impl Inner {
     /// After the commit: starts what was born claimed, wakes the feeders of the rest.
     fn begin(self: &Arc<Self>, planned: Vec<Planned>, committed: &Committed) -> Vec<RunId> {
         let mut runs = Vec::with_capacity(planned.len());
-        let mut waiting: HashMap<TriggerId, ()> = HashMap::new();
+        let mut waiting: HashSet<TriggerId> = HashSet::new();
         for plan in planned {
             if committed.duplicates.contains(&plan.delivery.id) {
                 continue;
@@ -210,11 +219,11 @@ impl Inner {
                     });
                 }
                 None => {
-                    waiting.insert(delivery.trigger, ());
+                    waiting.insert(delivery.trigger);
                 }
             }
         }
-        for trigger in waiting.into_keys() {
+        for trigger in waiting {
             self.feed(&trigger);
         }
         runs

@@ -96,11 +96,7 @@ impl Drop for AbortOnDrop {
 
 /// The number under which an attempt holds transactions.
 fn owner((run, attempt): (RunId, u32)) -> Owner {
-    Owner(
-        (run.raw() as u64)
-            .wrapping_mul(64)
-            .wrapping_add(u64::from(attempt)),
-    )
+    Owner(u128::from(run.raw().cast_unsigned()) << 32 | u128::from(attempt))
 }
 
 fn error_of(code: HostErrorCode, message: impl Into<String>) -> HostError {
@@ -130,4 +126,22 @@ fn reply_with(head: &impl Serialize, body: Body) -> Result<HostReply, HostError>
         head: Bytes::from(head),
         body,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_attempts_share_an_owner() {
+        let runs = [1, 2, 3, i64::MAX].map(RunId::from_raw);
+        let attempts = (1..200).chain([u32::MAX]);
+        let owners: HashSet<Owner> = attempts
+            .flat_map(|attempt| runs.map(|run| owner((run, attempt))))
+            .collect();
+        assert_eq!(owners.len(), 200 * runs.len());
+        assert!(!owners.contains(&Owner(0)), "that is nobody's");
+    }
 }

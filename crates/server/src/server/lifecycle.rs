@@ -29,6 +29,35 @@ use crate::{
 
 /// How often what nobody needs any more is dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// What a stop may take beyond `limits::DRAIN`: workers are ended, requests are answered.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long requests to the admin API may take once all workers are gone.
+const ADMIN_GRACE: Duration = Duration::from_secs(5);
+
+/// What runs until the server stops, in the order in which it ends.
+#[derive(Default)]
+struct Running {
+    /// What brings new work: it ends first.
+    intake: Part,
+    /// What user code that still runs, and whoever watches it, needs: it ends after the workers.
+    services: Part,
+}
+
+/// Tasks that end together.
+#[derive(Default)]
+struct Part {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Part {
+    /// Tells its tasks to end, and waits for them.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
 
 impl Server {
     /// From assembled to ready, then until told to stop.
@@ -39,8 +68,7 @@ impl Server {
         listeners: Listeners,
         began: Instant,
     ) -> Result<(), ServeError> {
-        let shutdown = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let running = Running::default();
         let signals = Signals::listen()?;
         let now = self.ground.clock.now();
         if let Some(deployer) = &mut self.deployer {
@@ -57,7 +85,7 @@ impl Server {
                 .map_err(anyhow::Error::from)?,
             Mode::Dev => None,
         };
-        self.listen(options, listeners, &shutdown, &tasks)?;
+        self.listen(options, listeners, &running)?;
         for function in project.functions.keys() {
             let released = self.dispatcher.release_held(function, None).await;
             released.context("the store could not be read")?;
@@ -84,10 +112,10 @@ impl Server {
             );
             tokio::spawn(self.terminal.clone().follow(runs, logs));
         }
-        self.spawn_upkeep(options.mode, &shutdown, &tasks);
-        self.follow_changes(options.mode, &shutdown, &tasks);
+        self.spawn_upkeep(options.mode, &running.intake);
+        self.follow_changes(options.mode, &running.intake);
         signals.asked().await;
-        self.stop(options, &signals, &shutdown, &tasks).await;
+        self.stop(options, &signals, &running).await;
         Ok(())
     }
 
@@ -96,8 +124,7 @@ impl Server {
         &self,
         options: &ServeOptions,
         listeners: Listeners,
-        shutdown: &CancellationToken,
-        tasks: &TaskTracker,
+        Running { intake, services }: &Running,
     ) -> anyhow::Result<()> {
         let detail = match options.mode {
             Mode::Dev => Detail::Full,
@@ -115,8 +142,8 @@ impl Server {
             let _on_data_plane = self.data_plane.handle().enter();
             tokio::net::TcpListener::from_std(listeners.http)?
         };
-        let serving = gateway::listen(gateway, http, shutdown.clone());
-        tasks.spawn_on(serving, self.data_plane.handle());
+        let serving = gateway::listen(gateway, http, intake.stop.clone());
+        intake.tasks.spawn_on(serving, self.data_plane.handle());
         let s3 = S3::new(
             self.buckets.clone(),
             Arc::new(AwsKeys {
@@ -126,22 +153,30 @@ impl Server {
             }),
         );
         let aws = tokio::net::TcpListener::from_std(listeners.aws)?;
-        tasks.spawn(wakeful_objects::serve(
+        services.tasks.spawn(wakeful_objects::serve(
             aws,
             s3,
-            shutdown.clone().cancelled_owned(),
+            services.stop.clone().cancelled_owned(),
         ));
         let admin_options = AdminOptions {
             hosts: Vec::new(),
-            stop: shutdown.clone(),
+            stop: services.stop.clone(),
         };
         let router = admin::router(self.control(), Arc::new(self.operator()), admin_options);
         let admin = tokio::net::TcpListener::from_std(listeners.admin)?;
+        let stop = services.stop.clone();
         let serving = axum::serve(admin, router);
-        let serving = serving.with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the admin API ended");
+        let serving = serving.with_graceful_shutdown(stop.clone().cancelled_owned());
+        services.tasks.spawn(async move {
+            let patience = async {
+                stop.cancelled().await;
+                tokio::time::sleep(ADMIN_GRACE).await;
+            };
+            tokio::select! {
+                served = serving => if let Err(error) = served {
+                    tracing::error!(%error, "the admin API ended");
+                },
+                () = patience => tracing::warn!("admin requests that did not end were cut off"),
             }
         });
         Ok(())
@@ -209,12 +244,16 @@ impl Server {
         Ok(())
     }
 
-    /// Drops what nobody needs any more, every minute.
-    fn spawn_upkeep(&self, mode: Mode, shutdown: &CancellationToken, tasks: &TaskTracker) {
+    /// Sets aside what grew too old and drops what nobody needs any more, every minute.
+    fn spawn_upkeep(&self, mode: Mode, part: &Part) {
         let (store, clock) = (self.ground.store.clone(), Arc::clone(&self.ground.clock));
+        let dispatcher = self.dispatcher.clone();
         let upkeep = async move {
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
+                if let Err(error) = dispatcher.expire().await {
+                    tracing::warn!(%error, "what grew too old could not be set aside");
+                }
                 let now = clock.now();
                 let sweep = Sweep {
                     now,
@@ -226,21 +265,21 @@ impl Server {
                 }
             }
         };
-        let shutdown = shutdown.clone();
-        tasks.spawn(async move {
+        let stop = part.stop.clone();
+        part.tasks.spawn(async move {
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                () = stop.cancelled() => {}
                 () = upkeep => {}
             }
         });
     }
 
     /// In `dev`, follows edits; in `serve`, loads everything once, so that what is broken shows.
-    fn follow_changes(&mut self, mode: Mode, shutdown: &CancellationToken, tasks: &TaskTracker) {
+    fn follow_changes(&mut self, mode: Mode, part: &Part) {
         let Some(mut deployer) = self.deployer.take() else {
             return;
         };
-        let shutdown = shutdown.clone();
+        let stop = part.stop.clone();
         let watch = match mode {
             Mode::Dev => Watch::new(&self.folder, self.left_out.clone())
                 .inspect_err(|error| {
@@ -251,34 +290,36 @@ impl Server {
             Mode::Serve => None,
         };
         let secrets = self.ground.vault.changes();
-        tasks.spawn(async move {
+        part.tasks.spawn(async move {
             match watch {
-                Some(watch) => deployer.follow(watch, secrets, shutdown).await,
+                Some(watch) => deployer.follow(watch, secrets, stop).await,
                 None => tokio::select! {
-                    () = shutdown.cancelled() => {}
+                    () = stop.cancelled() => {}
                     () = deployer.check() => {}
                 },
             }
         });
     }
 
-    /// Stops in good order: nothing new, then what runs, then what is written.
-    async fn stop(
-        self,
-        options: &ServeOptions,
-        signals: &Signals,
-        shutdown: &CancellationToken,
-        tasks: &TaskTracker,
-    ) {
+    /// Stops in good order: nothing new, then what runs, then what that needed, then what is
+    /// written. What a running function does is taken in until all workers are gone, but starts
+    /// nothing any more.
+    async fn stop(self, options: &ServeOptions, signals: &Signals, running: &Running) {
         self.terminal
             .say("Stopping: what runs may finish. Ctrl-C again stops at once.");
         let orderly = async {
-            shutdown.cancel();
-            self.sources.stop().await;
-            tasks.close();
+            self.dispatcher.stop_feeding();
             let workers = self.workers.shutdown(limits::DRAIN);
-            tokio::join!(tasks.wait(), self.dispatcher.drain(), workers);
+            tokio::join!(running.intake.end(), self.sources.stop(), workers);
+            running.services.end().await;
             self.buckets.close().await;
+            self.dispatcher.drain().await;
+        };
+        let bounded = tokio::time::timeout(limits::DRAIN + STOP_GRACE, orderly);
+        let orderly = async {
+            if bounded.await.is_err() {
+                tracing::warn!("what did not end in time is made up for at the next start");
+            }
             if let Err(error) = self.ground.history.flush().await {
                 tracing::warn!(%error, "the last records of runs were not written");
             }

@@ -5,9 +5,11 @@
 //! `assemble` joins the parts; `lifecycle` is what happens from then on.
 
 mod assemble;
+mod database_urls;
 mod ground;
 mod lifecycle;
 mod listeners;
+mod reconcile;
 mod signals;
 
 use std::time::Instant;

@@ -189,14 +189,25 @@ impl Server<'_> {
 
     /// Runs another command of the binary against this server.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        Command::new(WAKEFUL)
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Starts another command of the binary against this server.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(WAKEFUL);
+        command
             .args(arguments)
             .current_dir(self.project.path())
             .env("WAKEFUL_ADMIN", format!("http://{}", self.address("admin")))
             .env("WAKEFUL_KEY", self.address("admin_key"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// The same, as JSON; fails when the command does.
