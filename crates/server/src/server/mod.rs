@@ -9,7 +9,6 @@ mod database_urls;
 mod ground;
 mod lifecycle;
 mod listeners;
-mod reconcile;
 mod signals;
 
 use std::time::Instant;
