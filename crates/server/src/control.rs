@@ -17,6 +17,7 @@ use wakeful_objects::Buckets;
 use wakeful_store::History;
 use wakeful_workers::Workers;
 
+pub use crate::sampling::Sampling;
 use crate::{addresses::Addresses, vault::Vault};
 
 /// The handles of one running server. Cheap to clone.
@@ -40,6 +41,8 @@ pub struct Control {
     pub logs: broadcast::Sender<LogLine>,
     /// Each change of a run the moment it happens; likewise.
     pub runs: broadcast::Sender<Run>,
+    /// Which requests are only counted, and how many.
+    pub sampling: Arc<Sampling>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where ids come from.

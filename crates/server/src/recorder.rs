@@ -20,7 +20,7 @@ use wakeful_core::{
 use wakeful_store::History;
 use wakeful_workers::{Observer, WorkerEvent, WorkerRef};
 
-use crate::{gateway::HttpEnded, vault::Vault};
+use crate::{gateway::HttpEnded, sampling::Sampling, vault::Vault};
 
 /// Writes down runs and logs. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub struct Recorder {
     runs: broadcast::Sender<Run>,
     logs: broadcast::Sender<LogLine>,
     vault: Arc<Vault>,
+    sampling: Arc<Sampling>,
 }
 
 /// Records that a slow watcher may fall behind before it loses some.
@@ -64,7 +65,13 @@ impl Recorder {
             runs,
             logs,
             vault,
+            sampling: Arc::default(),
         }
+    }
+
+    /// Which successful requests are recorded when there are very many.
+    pub fn sampling(&self) -> &Arc<Sampling> {
+        &self.sampling
     }
 
     /// Where changes of runs can be watched.

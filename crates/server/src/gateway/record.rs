@@ -117,7 +117,15 @@ impl Record {
         if let Some(mut ended) = self.ended.take() {
             ended.took = self.started.elapsed().saturating_sub(ended.waited);
             ended.failure = failure;
-            self.recorder.http(ended);
+            let told = ended.failure.is_some() || ended.status >= 500;
+            if told
+                || self
+                    .recorder
+                    .sampling()
+                    .keeps(ended.accepted_at, ended.took)
+            {
+                self.recorder.http(ended);
+            }
         }
     }
 }

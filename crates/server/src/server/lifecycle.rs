@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use hyper_util::service::TowerToHyperService;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wakeful_core::{
     limits,
@@ -14,10 +15,13 @@ use wakeful_core::{
 };
 use wakeful_objects::S3;
 
-use super::{assemble::Server, ground::Ground, listeners::Listeners, signals::Signals};
+use super::{
+    assemble::Server, ground::Ground, listeners::Listeners, reconcile::reconcile, signals::Signals,
+};
 use crate::{
     addresses::{ADDRESSES_FILE, AddressFile},
     admin::{self, AdminOptions},
+    connections,
     control::Control,
     credentials::AwsKeys,
     deploy::Watch,
@@ -27,6 +31,8 @@ use crate::{
     terminal::Started,
 };
 
+/// Connections of the admin API at once.
+const ADMIN_CONNECTIONS: usize = 256;
 /// How often what nobody needs any more is dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// What a stop may take beyond `limits::DRAIN`: workers are ended, requests are answered.
@@ -85,6 +91,12 @@ impl Server {
                 .map_err(anyhow::Error::from)?,
             Mode::Dev => None,
         };
+        reconcile(
+            &self.ground.history,
+            &self.ground.store,
+            &*self.ground.clock,
+        )
+        .await;
         self.listen(options, listeners, &running)?;
         for function in project.functions.keys() {
             let released = self.dispatcher.release_held(function, None).await;
@@ -164,18 +176,16 @@ impl Server {
         };
         let router = admin::router(self.control(), Arc::new(self.operator()), admin_options);
         let admin = tokio::net::TcpListener::from_std(listeners.admin)?;
+        let service_of = move |_| TowerToHyperService::new(router.clone());
         let stop = services.stop.clone();
-        let serving = axum::serve(admin, router);
-        let serving = serving.with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = connections::serve(admin, service_of, ADMIN_CONNECTIONS, stop.clone());
         services.tasks.spawn(async move {
             let patience = async {
                 stop.cancelled().await;
                 tokio::time::sleep(ADMIN_GRACE).await;
             };
             tokio::select! {
-                served = serving => if let Err(error) = served {
-                    tracing::error!(%error, "the admin API ended");
-                },
+                () = serving => {}
                 () = patience => tracing::warn!("admin requests that did not end were cut off"),
             }
         });
@@ -193,6 +203,7 @@ impl Server {
             workers: self.workers.clone(),
             logs: self.recorder.logs().clone(),
             runs: self.recorder.runs().clone(),
+            sampling: Arc::clone(self.recorder.sampling()),
             clock: Arc::clone(&self.ground.clock),
             ids: Arc::clone(&self.ground.ids),
         }

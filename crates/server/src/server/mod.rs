@@ -9,6 +9,7 @@ mod database_urls;
 mod ground;
 mod lifecycle;
 mod listeners;
+mod reconcile;
 mod signals;
 
 use std::time::Instant;

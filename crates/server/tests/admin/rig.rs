@@ -232,6 +232,7 @@ impl Rig {
         let bootstrap = install_runtime(data).unwrap();
         let workers = wakeful_workers::Options::new(bootstrap, clock.clone());
         let control = Control {
+            sampling: Arc::default(),
             scope,
             project: watch::channel(Arc::new(project)).1,
             store: Arc::new(store.clone()),

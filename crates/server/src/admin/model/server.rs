@@ -108,6 +108,9 @@ impl From<StoreStats> for StoreFigures {
 pub struct HistoryStats {
     /// Records that were dropped since the start because too many came at once.
     pub dropped: u64,
+    /// Quick, successful requests that were only counted since the start: above a thousand in
+    /// a second they are not recorded one by one.
+    pub unrecorded: u64,
 }
 
 /// Figures about the server.

@@ -41,6 +41,7 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Result<Json<Stats>, Api
         store: control.store.stats().await?.into(),
         history: HistoryStats {
             dropped: control.history.dropped(),
+            unrecorded: control.sampling.unrecorded(),
         },
         workers: control.workers.snapshot().len(),
     }))

@@ -1,0 +1,50 @@
+//! After a crash, the history may lag behind the store: it is written in batches.
+
+use wakeful_core::{
+    port::{Clock, Store},
+    run::{RunKind, RunState},
+};
+use wakeful_store::{History, RunsQuery};
+
+/// Runs on one page of the history.
+const PAGE: usize = 500;
+/// Pages of each state that are looked at; more are left as they are.
+const PAGES: usize = 4;
+
+/// Ends the records of deliveries that the store no longer owes. Such a delivery had succeeded:
+/// its settlement was on disk, the record of it was not yet. (Dead letters are in the store, and
+/// what people discard is recorded as they do it.)
+pub(super) async fn reconcile(history: &History, store: &dyn Store, clock: &dyn Clock) {
+    for state in [
+        RunState::Running,
+        RunState::Queued,
+        RunState::Retrying,
+        RunState::Held,
+    ] {
+        let mut before = None;
+        for _ in 0..PAGES {
+            let query = RunsQuery {
+                state: Some(state),
+                before,
+                limit: PAGE,
+                ..RunsQuery::default()
+            };
+            let Ok(page) = history.runs(query).await else {
+                return;
+            };
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            for mut run in page {
+                if run.kind != RunKind::Delivery {
+                    continue;
+                }
+                if let Ok(None) = store.delivery(run.id).await {
+                    run.state = RunState::Succeeded;
+                    run.ended_at = Some(clock.now());
+                    run.failure = None;
+                    history.record_run(run);
+                }
+            }
+        }
+    }
+}
