@@ -77,8 +77,14 @@ fn packages_that_are_asked_for_later_are_installed_once() {
         "package.json",
         r#"{ "private": true, "dependencies": { "is-number": "7.0.0" } }"#,
     );
-    until_answers(&server, "page", "number true");
     let package = project.path().join("node_modules/is-number");
+    let mut edits = 0;
+    server.until("npm has installed, in spite of edits meanwhile", || {
+        edits += 1;
+        project.write("lib/busy.js", &format!("// edit {edits}"));
+        package.join("package.json").is_file().then_some(())
+    });
+    until_answers(&server, "page", "number true");
     for file in ["package.json", "index.js", "LICENSE"] {
         assert!(package.join(file).is_file(), "{file} is missing");
     }

@@ -138,14 +138,7 @@ impl Builder {
         live: Option<&Live>,
     ) -> Result<Candidate, BuildError> {
         let name = &function.name;
-        let keys = self.options.vault.function_credentials(name)?;
-        let aws = AwsEnvironment {
-            endpoint: self.options.aws_endpoint.clone(),
-            keys: (keys.access_key, keys.secret_key),
-        };
-        let env = environment
-            .of_function(name, &function.env, &self.options.vault, &aws)
-            .map_err(|missing| BuildError::Missing(name.clone(), missing))?;
+        let env = self.variables(function, environment)?;
         let node = self.nodes[&function.node].clone();
         let identity = Identity {
             code: &code_hash(snapshot, &function.code),
@@ -182,6 +175,22 @@ impl Builder {
         };
         let pool = self.options.workers.pool(spec);
         Ok(Candidate::new(Version::new(function.clone(), id, pool)))
+    }
+
+    fn variables(
+        &self,
+        function: &Function,
+        environment: &Environment,
+    ) -> Result<BTreeMap<String, String>, BuildError> {
+        let (name, vault) = (&function.name, &self.options.vault);
+        let keys = vault.function_credentials(name)?;
+        let aws = AwsEnvironment {
+            endpoint: self.options.aws_endpoint.clone(),
+            keys: (keys.access_key, keys.secret_key),
+        };
+        environment
+            .of_function(name, &function.env, vault, &aws)
+            .map_err(|missing| BuildError::Missing(name.clone(), missing))
     }
 
     /// The concurrency limit that all versions of a function share.

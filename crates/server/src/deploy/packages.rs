@@ -91,3 +91,34 @@ fn asked_for(folder: &Path) -> [u8; 32] {
     }
     hasher.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_tried_again_when_something_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let mut packages = Packages::default();
+        assert!(packages.is_worth_trying(path));
+        let failed = |at| Failed {
+            at,
+            asked_for: asked_for(path),
+        };
+        packages
+            .failed
+            .insert(path.to_owned(), failed(Instant::now()));
+        assert!(!packages.is_worth_trying(path));
+        fs::write(path.join("package.json"), "{}").unwrap();
+        assert!(packages.is_worth_trying(path));
+        packages
+            .failed
+            .insert(path.to_owned(), failed(Instant::now()));
+        assert!(!packages.is_worth_trying(path));
+        if let Some(long_ago) = Instant::now().checked_sub(RETRY_AFTER * 2) {
+            packages.failed.insert(path.to_owned(), failed(long_ago));
+            assert!(packages.is_worth_trying(path));
+        }
+    }
+}

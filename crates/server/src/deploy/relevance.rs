@@ -217,12 +217,12 @@ fn odd_folders(code: &Path) -> Vec<PathBuf> {
 }
 
 fn is_of(path: &Path, database: &Path) -> bool {
-    let beside = |sidecar: &&str| {
+    let beside = |sidecar: &str| {
         let mut file = database.as_os_str().to_owned();
         file.push(sidecar);
         path.as_os_str() == file
     };
-    path == database || SIDECARS.iter().any(|sidecar| beside(&sidecar))
+    path == database || SIDECARS.iter().any(|sidecar| beside(sidecar))
 }
 
 /// A path without links and `..`, though the file itself need not be there.

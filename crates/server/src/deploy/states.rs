@@ -9,7 +9,10 @@ use crate::control::FunctionState;
 
 /// How each function stands, for `functions`. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct States(Arc<Mutex<HashMap<FunctionName, (FunctionState, Option<Style>)>>>);
+pub struct States(Arc<Mutex<HashMap<FunctionName, Known>>>);
+
+/// The state, and the style that the code was found to have.
+type Known = (FunctionState, Option<Style>);
 
 impl States {
     /// How a function stands, and the style that its code was found to have.

@@ -62,14 +62,18 @@ pub(super) struct Hashes(HashMap<PathBuf, (Stamp, Hash)>);
 impl Hashes {
     /// The hash of a file that has this stamp; read only when it is not known.
     pub(super) fn of(&mut self, path: &Path, stamp: Stamp) -> io::Result<Hash> {
-        if stamp.is_settled()
-            && let Some((seen, hash)) = self.0.get(path)
+        if let Some((seen, hash)) = self.0.get(path)
             && *seen == stamp
         {
             return Ok(*hash);
         }
+        // Looked at before it is read: a stamp that settles only afterwards may be that of two
+        // contents.
+        let is_settled = stamp.is_settled();
         let hash = hash_of(path, stamp)?;
-        self.0.insert(path.to_owned(), (stamp, hash));
+        if is_settled {
+            self.0.insert(path.to_owned(), (stamp, hash));
+        }
         Ok(hash)
     }
 
@@ -88,4 +92,30 @@ pub(super) fn hash_of(path: &Path, stamp: Stamp) -> io::Result<Hash> {
     hasher.update([u8::from(stamp.is_executable())]);
     hasher.update(content);
     Ok(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_remembered_only_when_its_stamp_proves_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.js");
+        fs::write(&path, "one").unwrap();
+        let fresh = Stamp::of(&fs::metadata(&path).unwrap());
+        let settled = Stamp {
+            changed: (1_000_000_000, 0),
+            ..fresh
+        };
+        assert!(!fresh.is_settled() && settled.is_settled());
+        for (stamp, is_read_again) in [(fresh, true), (settled, false)] {
+            let mut hashes = Hashes::default();
+            fs::write(&path, "one").unwrap();
+            let first = hashes.of(&path, stamp).unwrap();
+            fs::write(&path, "two").unwrap();
+            let second = hashes.of(&path, stamp).unwrap();
+            assert_eq!(first != second, is_read_again);
+        }
+    }
 }
