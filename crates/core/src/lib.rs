@@ -7,6 +7,7 @@
 
 pub mod delivery;
 pub mod event;
+pub mod filter;
 pub mod id;
 pub mod limits;
 pub mod manifest;
@@ -17,4 +18,5 @@ pub mod retry;
 pub mod routing;
 pub mod run;
 pub mod schedule;
+mod suggest;
 pub mod time;

@@ -214,6 +214,14 @@ pub const MAX_ENVIRONMENTS: usize = 100;
 pub const MAX_PROBLEMS: usize = 1000;
 /// Mistakes up to which it is worked out, for each, what may have been meant.
 pub const MAX_SUGGESTIONS: usize = 100;
+/// Objects of a filter that may stand in each other: more than data of any use has levels.
+pub const MAX_FILTER_DEPTH: usize = 32;
+/// Conditions of one filter: EventBridge's whole patterns have 4 KiB.
+pub const MAX_FILTER_CONDITIONS: usize = 250;
+/// Values that all conditions of one filter want together.
+pub const MAX_FILTER_VALUES: usize = 5000;
+/// Conditions of one filter once its `$or`s are multiplied out: each may be checked for each event.
+pub const MAX_FILTER_STEPS: usize = 4000;
 /// The longest path of a route, bytes.
 pub const MAX_ROUTE: usize = 1024;
 /// The least that `max_body` may ask for, bytes.

@@ -2,12 +2,13 @@
 //!
 //! `manifest` makes these values; everybody else only reads them.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{ObjectVerb, Origin, RowVerb},
+    filter::Pattern,
     name::{
         BucketName, DatabaseName, EnvironmentName, FunctionName, HandlerName, ProjectName, Scope,
         SecretName, TableName, TriggerId,
@@ -181,6 +182,8 @@ pub struct Trigger {
     pub on: On,
     /// How failing deliveries are tried again.
     pub retry: RetryPolicy,
+    /// Which of the events it wants; `None` for all. Http triggers have none.
+    pub filter: Option<Arc<Pattern>>,
 }
 
 /// What a trigger listens to.

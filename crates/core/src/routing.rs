@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     event::{Event, Origin},
+    filter::EventView,
     name::TriggerId,
     project::{On, Project, Trigger},
 };
@@ -30,10 +31,11 @@ impl Triggers {
         all
     }
 
-    /// Those that `event` wakes.
+    /// Those that `event` wakes. Its data is parsed at most once, and only if a filter looks into it.
     pub fn woken_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Trigger>> {
         let listening = self.by_origin.get(&event.origin).into_iter().flatten();
-        listening.filter(|trigger| wants(trigger, event))
+        let view = EventView::of(event);
+        listening.filter(move |trigger| wants(trigger, event, &view))
     }
 
     /// The trigger with this identity.
@@ -48,7 +50,13 @@ impl Triggers {
 }
 
 /// Whether a trigger that listens to the event's origin wants this one.
-fn wants(trigger: &Trigger, event: &Event) -> bool {
+fn wants(trigger: &Trigger, event: &Event, view: &EventView<'_>) -> bool {
+    // What the source's own keys leave out needs no look at the data.
+    listens(trigger, event) && (trigger.filter.as_ref()).is_none_or(|filter| filter.matches(view))
+}
+
+/// Whether the keys of its source let the event through.
+fn listens(trigger: &Trigger, event: &Event) -> bool {
     let verb = event.verb();
     match &trigger.on {
         On::Bucket(on) => {
@@ -67,9 +75,12 @@ fn wants(trigger: &Trigger, event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::{
         event::ObjectVerb,
+        filter::Pattern,
         id::EventId,
         project::{BucketTrigger, KeyPattern},
         retry::RetryPolicy,
@@ -88,6 +99,7 @@ mod tests {
                 key: key.map(|text| KeyPattern::parse(text).unwrap()),
             }),
             retry: RetryPolicy::default(),
+            filter: None,
         }
     }
 
@@ -110,7 +122,9 @@ mod tests {
         use ObjectVerb::{Changed, Created};
         let images = Some("*.{jpg,png}");
         let check = |trigger: &Trigger, verb, key, expected| {
-            assert_eq!(wants(trigger, &object(verb, key)), expected, "{verb} {key}");
+            let event = object(verb, key);
+            let wanted = wants(trigger, &event, &EventView::of(&event));
+            assert_eq!(wanted, expected, "{verb} {key}");
         };
         let both = on_photos(&[Created, Changed], images);
         check(&both, "created", "a.jpg", true);
@@ -125,5 +139,24 @@ mod tests {
             true,
         );
         check(&on_photos(&[Created], None), "created", "anything", true);
+    }
+
+    #[test]
+    fn a_filter_decides_among_what_the_source_lets_through() {
+        let pattern = |value| Some(Arc::new(Pattern::parse(&value).unwrap()));
+        let mut trigger = on_photos(&[ObjectVerb::Created], None);
+        trigger.filter = pattern(json!({ "data": { "size": [{ "numeric": [">", 10] }] } }));
+        let check = |trigger: &Trigger, verb, data: &'static str, expected| {
+            let mut event = object(verb, "a.jpg");
+            event.data = data.into();
+            let view = EventView::of(&event);
+            assert_eq!(wants(trigger, &event, &view), expected, "{verb} {data}");
+        };
+        check(&trigger, "created", r#"{"size": 11}"#, true);
+        check(&trigger, "created", r#"{"size": 10}"#, false);
+        check(&trigger, "changed", r#"{"size": 11}"#, false);
+        check(&trigger, "created", "no JSON", false);
+        trigger.filter = pattern(json!({ "subject": [{ "suffix": ".jpg" }] }));
+        check(&trigger, "created", "no JSON", true);
     }
 }

@@ -263,6 +263,7 @@ fn the_schema_refuses_what_it_can_know_to_be_wrong() {
         "env-number",
         "on-table",
         "not-yet-trigger-keys",
+        "filter",
     ] {
         let text = fs::read_to_string(folder("invalid").join(format!("{name}.toml"))).unwrap();
         let value: Value = toml::from_str(&text).unwrap();
@@ -304,6 +305,8 @@ fn schema_faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<S
                 "array" => value.is_array(),
                 "string" => value.is_string(),
                 "integer" => value.is_i64(),
+                "number" => value.is_number(),
+                "boolean" => value.is_boolean(),
                 other => panic!("unknown type {other}"),
             },
             "enum" => rule.as_array().unwrap().contains(value),

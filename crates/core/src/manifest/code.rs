@@ -5,7 +5,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{Files, Found, document::quoted, problem::Problem, reader::Item, suggest};
+use super::{Files, Found, document::quoted, problem::Problem, reader::Item};
+use crate::suggest;
 
 const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 const LATER: [&str; 5] = ["ts", "mts", "cts", "tsx", "jsx"];

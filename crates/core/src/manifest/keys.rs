@@ -62,6 +62,8 @@ pub(super) enum Shape {
     Settings,
     /// Words under names of the user's.
     Levels,
+    /// An event pattern.
+    Filter,
     Table(&'static Section),
     /// Tables under names of the user's.
     Named(&'static Section),

@@ -12,6 +12,7 @@ mod code;
 mod document;
 mod duration;
 mod environment;
+mod filter;
 mod fix;
 mod function;
 mod keys;
@@ -26,13 +27,13 @@ mod sections;
 mod sections_tests;
 mod setting;
 mod size;
-mod suggest;
 mod trigger;
 
 use std::path::Path;
 
 pub use self::{
     duration::{InvalidDuration, parse_duration},
+    filter::parse_filter,
     fix::{CannotEdit, Resource, add_access},
     problem::{Problem, Problems, render},
     schema::schema,

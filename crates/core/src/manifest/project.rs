@@ -13,12 +13,13 @@ use super::{
     reader::{Fields, Item, parse_name},
     routes::Endpoints,
     sections::{BUCKET, DATABASE, ENVIRONMENT, PROJECT},
-    setting, suggest,
+    setting,
 };
 use crate::{
     limits,
     name::{BucketName, DatabaseName, EnvironmentName, FunctionName, InvalidName, ProjectName},
     project::{Bucket, Database, Function, NodeMajor, Project},
+    suggest,
 };
 
 /// What the readers of functions need to know of everything else.

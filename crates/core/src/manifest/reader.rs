@@ -10,9 +10,8 @@ use super::{
     document::{Key, Kind, Node, Span, Table, quoted},
     keys::Section,
     problem::{Problem, Report},
-    suggest,
 };
-use crate::name::InvalidName;
+use crate::{name::InvalidName, suggest};
 
 /// One value, with the key it stands under and where problems with it go.
 #[derive(Debug, Clone, Copy)]

@@ -8,10 +8,9 @@ use super::{
     project::Scene,
     reader::{Fields, Item, parse_name},
     sections::{ENDPOINT, ROUTE},
-    suggest,
     trigger::{Bases, Common, HANDLER, Placed},
 };
-use crate::{limits, project::On};
+use crate::{limits, project::On, suggest};
 
 /// The methods an endpoint may name.
 pub(super) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];

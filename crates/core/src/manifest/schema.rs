@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    filter,
     keys::{Key, Need, Section, Shape},
     sections::{PROJECT, REFERENCE, TRIGGER},
 };
@@ -21,6 +22,7 @@ pub fn schema() -> Value {
     defs.insert("duration".to_owned(), duration());
     defs.insert("size".to_owned(), size());
     defs.insert("setting".to_owned(), setting());
+    defs.extend(filter::definitions());
     let head = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "wakeful.toml",
@@ -67,6 +69,7 @@ fn inner(shape: Shape) -> Option<&'static Section> {
         | Shape::NodeMajor
         | Shape::Setting
         | Shape::Settings
+        | Shape::Filter
         | Shape::Levels => None,
     }
 }
@@ -130,6 +133,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Setting => reference("setting"),
         Shape::Settings => map_of(reference("setting")),
         Shape::Levels => map_of(json!({ "enum": super::sections::LEVELS })),
+        Shape::Filter => reference("filter"),
         Shape::Table(section) => reference(section.id),
         Shape::Named(section) => map_of(reference(section.id)),
         Shape::Tables(section) => json!({ "type": "array", "items": reference(section.id) }),

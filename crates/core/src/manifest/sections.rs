@@ -397,13 +397,17 @@ pub(super) static TRIGGER: Section = Section {
             "How its failed deliveries are tried again; what is not said here is as for the function.",
         ),
         key(
+            "filter",
+            Shape::Filter,
+            "Which of its events it wants, as an event pattern in the syntax of Amazon EventBridge.",
+        ),
+        key(
             "auth",
             Shape::OneOf(AUTHS),
             "Who may call this HTTP endpoint; by default as for the function.",
         ),
     ],
     later: &[
-        "filter",
         "ordering_key",
         "concurrency_key",
         "rate",
@@ -498,7 +502,7 @@ pub(super) static ROUTE: Section = Section {
     later: TRIGGER.later,
     place: "to a route",
     neighbours: &[&FUNCTION],
-    meanings: &[],
+    meanings: &[("filter", super::trigger::NO_FILTER)],
 };
 
 /// A value that stands elsewhere.

@@ -1,9 +1,10 @@
 //! `[[function.NAME.on]]`: what wakes a function.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     document::Span,
+    filter,
     function::AUTHS,
     problem::Problem,
     project::Scene,
@@ -11,17 +12,17 @@ use super::{
     retry,
     routes::{self, Route},
     sections::TRIGGER,
-    suggest,
 };
 use crate::{
     event::{ObjectVerb, RowVerb},
+    filter::Pattern,
     name::{FunctionName, HandlerName, TableName, TriggerId, TriggerName},
     project::{
         Auth, BucketTrigger, DatabaseTrigger, HttpTrigger, KeyPattern, On, ScheduleTrigger,
         Trigger, When,
     },
     retry::RetryPolicy,
-    schedule,
+    schedule, suggest,
 };
 
 /// What the function says for all its triggers.
@@ -45,13 +46,19 @@ pub(super) struct Placed {
 
 /// The sources, of which a trigger has one, and the keys that only go with some of them.
 const SOURCES: [&str; 4] = ["http", "bucket", "database", "schedule"];
-const KEYS_OF_SOURCES: [(&str, &[&str]); 5] = [
+const KEYS_OF_SOURCES: [(&str, &[&str]); 6] = [
     ("events", &["bucket", "database"]),
     ("key", &["bucket"]),
     ("table", &["database"]),
     ("timezone", &["schedule"]),
     ("auth", &["http"]),
+    ("filter", &["bucket", "database", "schedule"]),
 ];
+
+/// Why a source does not take a key, where the sources that do would not explain it.
+const REASONS: [(&str, &str, &str); 1] = [("filter", "http", NO_FILTER)];
+pub(super) const NO_FILTER: &str = "a request is answered, not filtered: look at it in the function, and \
+     answer 404 or 422 to what it does not want";
 
 /// Reads `on` of a function.
 pub(super) fn read_all(fields: &Fields<'_>, bases: &Bases<'_>, scene: &Scene<'_>) -> Vec<Placed> {
@@ -82,7 +89,8 @@ pub(super) fn read_all(fields: &Fields<'_>, bases: &Bases<'_>, scene: &Scene<'_>
 fn read(item: Item<'_>, bases: &Bases<'_>, scene: &Scene<'_>) -> Option<Placed> {
     let what = format!("a trigger of function `{}`", bases.function);
     let fields = item.fields(&TRIGGER, what)?;
-    let common = Common::read(&fields, bases);
+    let mut common = Common::read(&fields, bases);
+    common.filter = (fields.get("filter")).and_then(filter::read).map(Arc::new);
     let source = only_source(&fields)?;
     refuse_strangers(&fields, source.name);
     let on = match source.name {
@@ -99,6 +107,7 @@ pub(super) struct Common {
     name: Option<TriggerName>,
     handler: Option<HandlerName>,
     retry: RetryPolicy,
+    filter: Option<Arc<Pattern>>,
     auth: Option<Auth>,
     says_auth: bool,
 }
@@ -112,6 +121,7 @@ impl Common {
                 || bases.retry.clone(),
                 |item| retry::read(item, &bases.retry),
             ),
+            filter: None,
             auth: fields.get("auth").and_then(|item| item.word(&AUTHS)),
             says_auth: fields.get("auth").is_some(),
         }
@@ -123,6 +133,7 @@ impl Common {
             name: None,
             handler,
             retry: bases.retry.clone(),
+            filter: None,
             auth: None,
             says_auth: false,
         }
@@ -160,6 +171,7 @@ impl Common {
             handler: self.handler,
             on,
             retry: self.retry,
+            filter: self.filter,
         };
         Placed {
             trigger,
@@ -228,7 +240,11 @@ fn refuse_strangers(fields: &Fields<'_>, source: &str) {
             && !sources.contains(&source)
         {
             let message = format!("`{key}` means nothing to a trigger on `{source}`");
-            let help = format!("it goes with {}", suggest::one_of(sources.iter().copied()));
+            let reason = REASONS.iter().find(|it| (it.0, it.1) == (key, source));
+            let help = reason.map_or_else(
+                || format!("it goes with {}", suggest::one_of(sources.iter().copied())),
+                |(_, _, reason)| (*reason).to_owned(),
+            );
             (fields.report).problem(Problem::at(item.key_span(), message).help(help));
         }
     }

@@ -1,7 +1,7 @@
 //! What somebody may have meant.
 
 /// The one of `known` that `written` most likely stands for; only the first 1000 are compared.
-pub(super) fn closest<'a>(
+pub(crate) fn closest<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -20,7 +20,7 @@ pub(super) fn closest<'a>(
 const MOST_COMPARED: usize = 1000;
 
 /// `did you mean …?`, or else the list of what there is.
-pub(super) fn did_you_mean<'a>(
+pub(crate) fn did_you_mean<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
@@ -31,7 +31,7 @@ pub(super) fn did_you_mean<'a>(
 }
 
 /// `` `a`, `b` or `c` ``.
-pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match quoted.as_slice() {
         [] => "nothing".to_owned(),
