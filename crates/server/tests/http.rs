@@ -25,6 +25,8 @@ timeout = "2s"
 "GET /stream" = "stream"
 "GET /sized" = "sized"
 "GET /slow" = "slow"
+"GET /flood" = "flood"
+"GET /written" = "written"
 
 [function.private]
 code = "functions/private.js"
@@ -48,6 +50,16 @@ exports.sized = (req, res) => {
   res.writeHead(200, { 'content-length': '10' });
   res.write('01234'); setTimeout(() => res.end('56789'), 5);
 };
+let written = 0;
+exports.flood = async (req, res) => {
+  const piece = Buffer.alloc(65536);
+  while (written < 400e6 && !res.destroyed) {
+    written += piece.length;
+    if (!res.write(piece)) await new Promise((go) => { res.once('drain', go); res.once('close', go); });
+  }
+  res.end();
+};
+exports.written = (req, res) => res.json(written);
 exports.slow = async (req, res) => { await new Promise((r) => setTimeout(r, 1500)); res.send('late'); };
 exports.count = async (req, res) => res.json((await req.buffer()).length);
 exports.stream = async (req, res) => {
@@ -237,4 +249,63 @@ fn clients_that_send_nothing_keep_no_place() {
         .collect();
     assert_eq!(server.curl("/books/1", &["--max-time", "5"]).0, 200);
     drop(silent);
+}
+
+#[test]
+fn a_slow_reader_slows_the_writer() {
+    use std::io::Write;
+    let project = project();
+    project.write(
+        "wakeful.toml",
+        &MANIFEST.replace("timeout = \"2s\"", "timeout = \"60s\"\nper_worker = 10"),
+    );
+    let server = project.dev();
+    let mut client = std::net::TcpStream::connect(server.address("http")).unwrap();
+    client
+        .write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut seen = Vec::new();
+    let written = server.until("the writer waits for its reader", || {
+        let written: u64 = server.curl("/written", &[]).1.parse().unwrap();
+        seen.push(written);
+        (written > 0
+            && seen
+                .iter()
+                .rev()
+                .take(10)
+                .filter(|n| **n == written)
+                .count()
+                == 10)
+            .then_some(written)
+    });
+    assert!(
+        written < 20_000_000,
+        "{written} bytes were taken from a client that reads nothing"
+    );
+}
+
+#[test]
+fn what_is_no_http_is_answered_too() {
+    use std::io::{Read, Write};
+    let project = project();
+    let server = project.dev();
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000));
+    let many: String = (0..150).map(|i| format!("x-{i}: 1\r\n")).collect();
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n");
+    for (request, status) in [
+        ("GARBAGE\r\n\r\n", " 400 "),
+        ("GET / HTTP/1.1\r\ncontent-length: abc\r\n\r\n", " 400 "),
+        (long.as_str(), " 414 "),
+        (many.as_str(), " 431 "),
+    ] {
+        let mut client = std::net::TcpStream::connect(server.address("http")).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer);
+        assert!(
+            answer.contains(status),
+            "{}: {answer:?}",
+            &request[..request.len().min(30)]
+        );
+    }
 }
