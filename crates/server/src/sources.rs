@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -15,8 +16,8 @@ use wakeful_core::{
     project::{On, Project},
 };
 use wakeful_databases::{
-    Capture, CaptureHandle, CaptureOptions, DatabaseUrl, Databases, Observer, Target, Watched,
-    watched,
+    Capture, CaptureHandle, CaptureOptions, DatabaseUrl, Databases, Observer, Report, Target,
+    Watched, watched,
 };
 use wakeful_objects::Buckets;
 use wakeful_sources::schedule::{Scheduler, SchedulerHandle};
@@ -41,9 +42,27 @@ pub struct Parts {
     pub runtime: Handle,
 }
 
+/// Passes reports on, and knows which databases have been heard of.
+struct Heard {
+    observer: Arc<dyn Observer>,
+    databases: watch::Sender<BTreeSet<DatabaseName>>,
+}
+
+impl Observer for Heard {
+    fn report(&self, database: &DatabaseName, report: Report) {
+        let counts = matches!(report, Report::Started | Report::Trouble(_));
+        self.observer.report(database, report);
+        if counts {
+            self.databases
+                .send_if_modified(|heard| heard.insert(database.clone()));
+        }
+    }
+}
+
 /// The running sources.
 pub struct Sources {
     parts: Parts,
+    heard: Arc<Heard>,
     scheduler: SchedulerHandle,
     captures: Mutex<BTreeMap<DatabaseName, Running>>,
     tasks: TaskTracker,
@@ -69,8 +88,13 @@ impl Sources {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn_on(scheduler.run(stop.clone()), &parts.runtime);
         let captures = Mutex::default();
+        let heard = Arc::new(Heard {
+            observer: Arc::clone(&parts.observer),
+            databases: watch::Sender::default(),
+        });
         Arc::new(Self {
             parts,
+            heard,
             scheduler: handle,
             captures,
             tasks,
@@ -135,7 +159,7 @@ impl Sources {
             options,
             Arc::clone(&parts.store),
             Arc::clone(&parts.sink),
-            Arc::clone(&parts.observer),
+            Arc::clone(&self.heard) as Arc<dyn Observer>,
         );
         let stop = self.stop.child_token();
         self.tasks
@@ -146,6 +170,20 @@ impl Sources {
             handle,
             stop,
         }
+    }
+
+    /// Waits until every database that `project` listens to is captured, or is in trouble that
+    /// was reported, or `patience` is over: so that a row written once the server says it is
+    /// ready is seen.
+    pub async fn listening(&self, project: &Project, patience: Duration) {
+        let wanted: Vec<DatabaseName> = {
+            let captures = self.captures.lock();
+            let listened = |name: &&DatabaseName| !watched(project, name).is_empty();
+            captures.keys().filter(listened).cloned().collect()
+        };
+        let mut heard = self.heard.databases.subscribe();
+        let all = heard.wait_for(|heard| wanted.iter().all(|name| heard.contains(name)));
+        let _ = tokio::time::timeout(patience, all).await;
     }
 
     /// Ends all sources; returns when nothing is submitted any more.

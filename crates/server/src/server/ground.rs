@@ -17,10 +17,8 @@ use wakeful_store::{History, HistoryOptions, Options as StoreOptions, SqliteStor
 
 use crate::{clock::SystemClock, options::ServeOptions, vault::Vault};
 
-/// The store's file: a folder that has it is a data folder.
-const STORE_FILE: &str = "store.db";
-/// What `init` puts into a folder that no server has used yet.
-const SCHEMA_FILE: &str = "schema.json";
+/// A folder that holds one of these is a data folder: a server, `init` or `secret` made it.
+const OURS: [&str; 3] = ["store.db", "schema.json", "vault.lock"];
 
 /// What is on disk.
 pub(super) struct Ground {
@@ -68,7 +66,7 @@ fn close_to_others(data: &Path) -> anyhow::Result<()> {
     }
     let shown = data.display();
     let is_empty = fs::read_dir(data)?.next().is_none();
-    if !is_empty && !data.join(STORE_FILE).exists() && !data.join(SCHEMA_FILE).exists() {
+    if !is_empty && !OURS.iter().any(|name| data.join(name).exists()) {
         bail!(
             "{shown} holds files of something else and is open to other users: choose a new or \
              empty folder with --data"

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -168,7 +168,9 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn lock(path: &Path) -> Result<Self, VaultError> {
-        fs::create_dir_all(path).map_err(io_error("create", path))?;
+        let mut folder = fs::DirBuilder::new();
+        folder.recursive(true).mode(0o700);
+        folder.create(path).map_err(io_error("create", path))?;
         let name = path.join(LOCK);
         let mut lock = File::options()
             .read(true)
