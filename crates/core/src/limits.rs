@@ -197,6 +197,11 @@ pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const ADMIN_PAGE: usize = 100;
 /// The most entries of one page of an admin list.
 pub const MAX_ADMIN_PAGE: usize = 1000;
+/// Quick, successful requests that are recorded in one second; above it a record would cost more
+/// than 5 % of the throughput. The rest is counted.
+pub const RECORDED_PER_SECOND: u64 = 1000;
+/// A request that took this long is recorded however many there are.
+pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 /// How long a client may be silent in the middle of a request's body.
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
 /// How long the rest of a body that was refused is read, so that its sender hears why.
@@ -253,6 +258,8 @@ pub const DATABASE_READERS: usize = 4;
 pub const DATABASE_THREADS: usize = 32;
 /// How long a query waits for its turn and for locks of other processes.
 pub const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one query may run: as long as a whole transaction may be open.
+pub const DATABASE_STATEMENT: Duration = Duration::from_secs(60);
 /// A transaction in which nothing was asked for this long is rolled back: others wait for it.
 pub const TRANSACTION_IDLE: Duration = Duration::from_secs(10);
 /// A transaction older than this is rolled back.

@@ -342,9 +342,19 @@ async fn too_much_is_refused_and_undone() {
         .fails(Level::Read, "SELECT zeroblob(100000000)", json!([]))
         .await;
     assert_eq!(
+        (error.code, error.message.contains("too big")),
+        (ErrorCode::TooLarge, true)
+    );
+    let error = bench
+        .fails(Level::Read, "SELECT zeroblob(1000000)", json!([]))
+        .await;
+    assert_eq!(
         (error.code, error.message.contains("1000 bytes")),
         (ErrorCode::TooLarge, true)
     );
+    let pattern = format!("SELECT 'a' LIKE '{}'", "%a".repeat(1000));
+    let error = bench.fails(Level::Read, &pattern, json!([])).await;
+    assert!(error.message.contains("too complex"), "{error}");
     let tx = bench.databases.begin(&bench.name, ME).await.unwrap();
     let sql = format!("{count} INSERT INTO t SELECT n FROM c RETURNING a");
     let error = bench
@@ -447,6 +457,79 @@ async fn a_forgotten_transaction_ends_by_itself() {
 
 const FOREVER: &str =
     "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c";
+
+#[tokio::test]
+async fn a_query_that_runs_for_too_long_is_stopped() {
+    let bench = Bench::with(Options {
+        statement: Duration::from_millis(100),
+        ..Options::default()
+    });
+    bench.run("CREATE TABLE t(a)", json!([])).await;
+    let write = format!("INSERT INTO t {FOREVER}");
+    for (access, sql) in [(Level::Read, FOREVER), (Level::Write, write.as_str())] {
+        let error = bench.fails(access, sql, json!([])).await;
+        assert_eq!(error.code, ErrorCode::Unavailable);
+        assert!(error.message.contains("too long"), "{error}");
+    }
+    assert_eq!(bench.rows("SELECT count(*) FROM t").await, json!([[0]]));
+}
+
+#[tokio::test]
+async fn a_transaction_ends_although_no_thread_is_free() {
+    // One is released, one is rolled back, one is forgotten, while a query has the only thread.
+    let other = Owner(2);
+    for round in 0..3 {
+        let options = Options {
+            threads: 1,
+            patience: Duration::from_millis(50),
+            idle: Duration::from_millis(if round == 2 { 100 } else { 60_000 }),
+            ..Options::default()
+        };
+        let bench = Bench::with(options);
+        bench.run("CREATE TABLE t(a)", json!([])).await;
+        let tx = bench.databases.begin(&bench.name, other).await.unwrap();
+        let busy = bench.ask(Level::Read, None, FOREVER, json!([]));
+        let ended = async {
+            // Until the busy one has the thread.
+            loop {
+                let asked = Query {
+                    database: &bench.name,
+                    sql: "SELECT 1".to_owned(),
+                    params: None,
+                    access: Level::Read,
+                    tx: None,
+                    owner: other,
+                };
+                if bench.databases.query(asked).await.is_err() {
+                    break;
+                }
+            }
+            match round {
+                0 => bench.databases.release(other).await,
+                1 => bench.databases.rollback(tx, other).await.unwrap(),
+                _ => {}
+            }
+            while bench.databases.open_transactions() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            answer = busy => panic!("{answer:?}"),
+            ended = tokio::time::timeout(Duration::from_secs(20), ended) => ended.unwrap(),
+        }
+        // The lock is free again.
+        let insert = async {
+            while bench
+                .ask(Level::Write, None, "INSERT INTO t VALUES (1)", json!([]))
+                .await
+                .is_err()
+            {}
+        };
+        tokio::time::timeout(Duration::from_secs(20), insert)
+            .await
+            .unwrap();
+    }
+}
 
 #[tokio::test]
 async fn a_query_ends_when_nobody_waits_for_it() {

@@ -56,6 +56,16 @@ pub enum Report {
          from its own beginning, so some that were handled before may come again"
     )]
     Replaced,
+    /// Recorded changes could not be read any more; they are passed.
+    #[error(
+        "{changes} recorded changes could not be read, because the tables `_wakeful.…` in the \
+         database were emptied or altered: they are passed, and no event comes of them; leave \
+         those tables alone when clearing the database"
+    )]
+    Lost {
+        /// How many.
+        changes: u64,
+    },
     /// It does not work at the moment; tried again until it does. Said once for each cause.
     #[error("{0}")]
     Trouble(Trouble),

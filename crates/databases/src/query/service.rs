@@ -25,6 +25,9 @@ use crate::{
     sqlite::{Pool, Session, WriterSession},
 };
 
+/// How often a transaction is looked at that may have ended, or should.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// The databases that functions may query. Cheap to clone; all clones are the same.
 ///
 /// Each database has one writer, whose turns are given in the order of asking, and a few readers
@@ -152,14 +155,13 @@ impl Databases {
             .transactions
             .lock()
             .insert(tx, Arc::clone(&transaction));
+        let watched = watch(Arc::clone(inner), tx, Arc::clone(&transaction));
+        inner.watchers.spawn(watched);
         // Only now: a release from here on finds it, one before has stopped us.
         if stopper.is_stopped() {
-            inner.end(tx, owner, End::Rollback).await?;
+            inner.undo(tx, &transaction).await;
             return Err(QueryError::no_transaction());
         }
-        inner
-            .watchers
-            .spawn(watch(Arc::clone(inner), tx, transaction));
         Ok(tx)
     }
 
@@ -170,7 +172,7 @@ impl Databases {
     /// rolled back.
     pub async fn commit(&self, tx: TxId, owner: Owner) -> Result<(), QueryError> {
         let stopper = self.inner.running.start(owner);
-        self.inner.end(tx, owner, End::Commit(&stopper)).await
+        self.inner.commit(tx, owner, &stopper).await
     }
 
     /// Rolls back a transaction that `owner` opened.
@@ -178,7 +180,11 @@ impl Databases {
     /// # Errors
     /// `not_found` when it is over.
     pub async fn rollback(&self, tx: TxId, owner: Owner) -> Result<(), QueryError> {
-        self.inner.end(tx, owner, End::Rollback).await
+        let transaction = self.inner.transaction(tx, owner, None)?;
+        match self.inner.undo(tx, &transaction).await {
+            Undone::Now => Ok(()),
+            Undone::Before => Err(QueryError::no_transaction()),
+        }
     }
 
     /// An attempt ended: stops its queries and rolls back what it left open.
@@ -188,11 +194,11 @@ impl Databases {
         let left: Vec<_> = {
             let transactions = inner.transactions.lock();
             let left = transactions.iter().filter(|(_, at)| at.owner == owner);
-            left.map(|(tx, _)| *tx).collect()
+            left.map(|(tx, at)| (*tx, Arc::clone(at))).collect()
         };
-        for tx in left {
+        for (tx, transaction) in left {
             // It may have ended by itself meanwhile.
-            let _ = inner.end(tx, owner, End::Rollback).await;
+            inner.undo(tx, &transaction).await;
         }
     }
 
@@ -221,10 +227,13 @@ enum Asked {
     Writes(Session),
 }
 
-/// How a transaction ends.
-enum End<'a> {
-    Commit(&'a Stopper<'a>),
-    Rollback,
+/// Whether there was still something to roll back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undone {
+    /// It was open until now.
+    Now,
+    /// It was over already.
+    Before,
 }
 
 impl Inner {
@@ -346,28 +355,39 @@ impl Inner {
         }
     }
 
-    async fn end(&self, tx: TxId, owner: Owner, end: End<'_>) -> Result<(), QueryError> {
+    async fn commit(
+        &self,
+        tx: TxId,
+        owner: Owner,
+        stopper: &Stopper<'_>,
+    ) -> Result<(), QueryError> {
         let transaction = self.transaction(tx, owner, None)?;
         let mut slot = Arc::clone(&transaction.turn).lock_owned().await;
         let permit = self.thread().await?;
-        let stop = match end {
-            End::Commit(stopper) => Some(stopper.stop()),
-            End::Rollback => None,
-        };
-        let patience = self.options.patience;
-        let ended = blocking(permit, move || {
-            let Some(mut turn) = slot.take() else {
-                return Err(QueryError::no_transaction());
-            };
-            match stop {
-                Some(stop) => turn.0.commit(&stop, patience),
-                // The end of the turn rolls back.
-                None => Ok(()),
-            }
+        let (stop, patience) = (stopper.stop(), self.options.patience);
+        let ended = blocking(permit, move || match slot.take() {
+            Some(mut turn) => turn.0.commit(&stop, patience),
+            None => Err(QueryError::no_transaction()),
         });
         let ended = ended.await?;
         self.transactions.lock().remove(&tx);
         ended
+    }
+
+    /// Rolls a transaction back, after the query that it may be running. It needs no thread of
+    /// those that are counted: all of them may wait for the very lock that this frees.
+    async fn undo(&self, tx: TxId, transaction: &Transaction) -> Undone {
+        let mut slot = Arc::clone(&transaction.turn).lock_owned().await;
+        let undone = match slot.take() {
+            Some(turn) => {
+                // The end of the turn rolls back, also when the thread is refused to us.
+                let _ = task::spawn_blocking(move || drop(turn)).await;
+                Undone::Now
+            }
+            None => Undone::Before,
+        };
+        self.transactions.lock().remove(&tx);
+        undone
     }
 }
 
@@ -386,21 +406,25 @@ async fn watch(inner: Arc<Inner>, tx: TxId, transaction: Arc<Transaction>) {
             continue;
         }
         // Looked at often enough that a transaction that ended is not kept here for long.
-        time::sleep((deadline - Instant::now()).min(Duration::from_secs(1))).await;
+        time::sleep((deadline - Instant::now()).min(WATCH)).await;
         if !inner.transactions.lock().contains_key(&tx) {
             return;
         }
     }
-    if limit <= Instant::now() {
-        inner.running.stop_all(transaction.owner);
-    }
-    if inner
-        .end(tx, transaction.owner, End::Rollback)
-        .await
-        .is_ok()
-    {
-        tracing::warn!(database = %transaction.database,
-            "a transaction was open for too long and was rolled back");
+    loop {
+        if limit <= Instant::now() {
+            inner.running.stop_all(transaction.owner);
+        }
+        // A query that began meanwhile is stopped in the next round.
+        match time::timeout(WATCH, inner.undo(tx, &transaction)).await {
+            Ok(Undone::Now) => {
+                tracing::warn!(database = %transaction.database,
+                    "a transaction was open for too long and was rolled back");
+                return;
+            }
+            Ok(Undone::Before) => return,
+            Err(_) => {}
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Options {
     pub threads: usize,
     /// How long a query may wait for its turn and for locks of other processes.
     pub patience: Duration,
+    /// How long one query may run.
+    pub statement: Duration,
     /// A transaction in which nothing was asked for this long is rolled back.
     pub idle: Duration,
     /// A transaction older than this is rolled back.
@@ -31,6 +33,7 @@ impl Default for Options {
             readers: limits::DATABASE_READERS,
             threads: limits::DATABASE_THREADS,
             patience: limits::DATABASE_PATIENCE,
+            statement: limits::DATABASE_STATEMENT,
             idle: limits::TRANSACTION_IDLE,
             total: limits::TRANSACTION_TOTAL,
             max_rows: limits::MAX_QUERY_ROWS,

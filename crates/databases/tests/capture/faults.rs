@@ -253,6 +253,43 @@ async fn trouble_is_named_once_and_overcome() {
     bench.stop().await;
 }
 
+#[tokio::test]
+async fn a_cleaner_that_empties_all_tables_stops_nothing() {
+    let mut bench = Bench::with(PLAIN, &["t"]).await;
+    bench.sql("INSERT INTO t VALUES (1, 'a');");
+    bench.until_events(1).await;
+    let all = bench.sql("SELECT name FROM sqlite_schema WHERE type = 'table';");
+    let mut clean = String::from("BEGIN;");
+    for table in all.lines() {
+        clean += &format!("DELETE FROM \"{table}\";");
+    }
+    clean += "COMMIT;";
+    for (round, running) in [(0, true), (1, false), (2, true)] {
+        if !running {
+            bench.stop().await;
+        }
+        bench.sql(&clean);
+        // Its layout is gone with the rest.
+        bench.sql("INSERT INTO t VALUES (7, 'lost or not');");
+        if !running {
+            bench.start();
+        }
+        let again = |bench: &Bench| {
+            let meta = bench.sql("SELECT count(*) FROM \"_wakeful.shop.dev.shop.meta\";");
+            let live = "SELECT count(*) FROM \"_wakeful.shop.dev.shop.layouts\" WHERE live;";
+            meta.trim() == "3" && bench.sql(live).trim() == "1"
+        };
+        bench.until("tables made whole", again).await;
+        let key = 100 + round;
+        bench.sql(&format!("INSERT INTO t VALUES ({key}, 'seen');"));
+        bench
+            .until("the next change", |bench| keys(bench).contains(&key))
+            .await;
+    }
+    bench.until_reported("could not be read").await;
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_held_by_someone_is_waited_for() {
     let mut bench = Bench::new();

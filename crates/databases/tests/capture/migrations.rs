@@ -175,19 +175,31 @@ async fn a_migration_by_a_function_leaves_no_gap() {
     }
     bench.until_events(20).await;
     assert_eq!(bench.events()[19], r#"insert t/20 null {"a":19,"id":20}"#);
-    let query = Query {
-        database: &name,
-        sql: "DELETE FROM \"_wakeful.shop.dev.shop.outbox\"".to_owned(),
-        params: None,
-        access: Level::Write,
-        tx: None,
-        owner: Owner(1),
-    };
-    let refused = databases.query(query).await.unwrap_err();
-    assert!(
-        refused.message.contains("belongs to change capture"),
-        "{refused}"
-    );
+    for sql in [
+        "DELETE FROM \"_wakeful.shop.dev.shop.outbox\"",
+        "SELECT * FROM \"_WAKEFUL.shop.dev.shop.outbox\"",
+        "CREATE INDEX i ON \"_wakeful.shop.dev.shop.meta\"(value)",
+        "CREATE TRIGGER x AFTER INSERT ON \"_wakeful.shop.dev.shop.outbox\" BEGIN SELECT 1; END",
+        "CREATE TRIGGER \"_wakeful.x\" AFTER INSERT ON t BEGIN SELECT 1; END",
+        "CREATE TRIGGER x AFTER INSERT ON t BEGIN \
+         DELETE FROM \"_wakeful.shop.dev.shop.meta\"; END; INSERT INTO t(a) VALUES (1)",
+        "CREATE VIEW v AS SELECT * FROM \"_wakeful.shop.dev.shop.meta\"; SELECT * FROM v",
+        "CREATE TABLE \"_wakeful.mine\"(a)",
+    ] {
+        let query = Query {
+            database: &name,
+            sql: sql.to_owned(),
+            params: None,
+            access: Level::Write,
+            tx: None,
+            owner: Owner(1),
+        };
+        let refused = databases.query(query).await.unwrap_err();
+        assert!(
+            refused.message.contains("belongs to change capture"),
+            "{sql}: {refused}"
+        );
+    }
     let gaps = bench
         .reports()
         .iter()

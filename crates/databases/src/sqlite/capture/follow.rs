@@ -158,6 +158,7 @@ impl Follower {
             }
             Found::Changes {
                 arrivals,
+                lost,
                 position,
                 more,
             } => {
@@ -167,6 +168,9 @@ impl Follower {
                     objects: Vec::new(),
                 };
                 self.submit(submission).await?;
+                if lost > 0 {
+                    self.narrator.tell(Report::Lost { changes: lost });
+                }
                 if outbox.untrimmed(position.last) > UNTRIMMED {
                     outbox = self.trim(outbox, position.last).await?.0;
                 }

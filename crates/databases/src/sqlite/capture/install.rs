@@ -231,14 +231,14 @@ fn install(
     let layout = serde_json::to_string(&wanted.layout)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     conn.execute_batch("SAVEPOINT wakeful_install")?;
+    let id = unused(conn, names)?;
     conn.execute(
         &format!(
-            "INSERT INTO {}(tbl, live, fingerprint, layout) VALUES (?1, 1, ?2, ?3)",
+            "INSERT INTO {}(id, tbl, live, fingerprint, layout) VALUES (?1, ?2, 1, ?3, ?4)",
             names.layouts()
         ),
-        params![wanted.layout.table, wanted.fingerprint, layout],
+        params![id, wanted.layout.table, wanted.fingerprint, layout],
     )?;
-    let id = conn.last_insert_rowid();
     for trigger in triggers::triggers(names, &wanted.table, &wanted.layout, wanted.kinds, id) {
         if let Err(error) = conn.execute_batch(&trigger.sql) {
             if !super::trouble::is_about_sql(&error) {
@@ -250,6 +250,29 @@ fn install(
     }
     conn.execute_batch("RELEASE wakeful_install")?;
     Ok(Ok(id))
+}
+
+/// A number that no layout, change or trigger has, also when someone emptied the table of
+/// layouts together with SQLite's own of the numbers it gave out.
+fn unused(conn: &Connection, names: &Names) -> rusqlite::Result<i64> {
+    let sql = format!(
+        "SELECT max(coalesce((SELECT max(id) FROM {layouts}), 0), \
+         coalesce((SELECT max(layout) FROM {}), 0), \
+         coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = ?1), 0))",
+        names.outbox(),
+        layouts = names.layouts(),
+    );
+    let [_, layouts, ..] = names.table_names();
+    let known: i64 = conn.query_row(&sql, [layouts], |row| row.get(0))?;
+    let prefix = names.triggers();
+    let of_triggers = trigger_names(conn, names)?
+        .into_iter()
+        .filter_map(|name| {
+            let (number, _) = name.strip_prefix(&prefix)?.split_once('.')?;
+            number.parse::<i64>().ok()
+        })
+        .max();
+    Ok(known.max(of_triggers.unwrap_or(0)) + 1)
 }
 
 /// The layouts whose triggers should be there, by table.

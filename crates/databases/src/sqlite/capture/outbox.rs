@@ -77,6 +77,8 @@ pub(super) enum Found {
     /// Changes, and how far they reach.
     Changes {
         arrivals: Vec<Arrival>,
+        /// Further changes that could not be read, and are passed.
+        lost: u64,
         position: Position,
         more: bool,
     },
@@ -249,8 +251,10 @@ impl Outbox {
         let mut rows = statement.query([position.last])?;
         let mut batch = Batch::new(position);
         while let Some(row) = rows.next()? {
-            let layout = cached(&mut self.layouts, &self.conn, &self.names, row.get(1)?)?;
-            batch.add(row, layout, &self.database)?;
+            let layout = cached(&mut self.layouts, &self.conn, &self.names, row)?;
+            if !batch.add(row, layout, &self.database)? {
+                batch.pass(row)?;
+            }
             if batch.is_full() {
                 break;
             }
@@ -329,14 +333,17 @@ pub(super) fn is_there(path: &Path, names: &Names) -> rusqlite::Result<bool> {
 /// Makes our tables; how far the outbox says it was consumed.
 fn prepare(conn: &mut Connection, names: &Names) -> rusqlite::Result<i64> {
     let meta = names.meta();
-    if !install::is_prepared(conn, names)? {
+    if !install::is_prepared(conn, names)? || !is_whole(conn, names)? {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for table in triggers::tables(names) {
             tx.execute_batch(&table)?;
         }
         tx.execute_batch(&format!(
             "INSERT OR IGNORE INTO {meta} VALUES ('format', {FORMAT}), ('consumed', 0), \
-             ('outbox', lower(hex(randomblob(16))))"
+             ('outbox', lower(hex(randomblob(16)))); \
+             UPDATE {meta} SET value = 0 \
+             WHERE key = 'consumed' AND value NOT IN (SELECT id FROM {})",
+            names.outbox()
         ))?;
         tx.commit()?;
     }
@@ -360,43 +367,56 @@ fn prepare(conn: &mut Connection, names: &Names) -> rusqlite::Result<i64> {
     value("consumed")
 }
 
+/// Whether nobody emptied our tables, as tools do that clear a database for a test: what was
+/// consumed last always stays.
+fn is_whole(conn: &Connection, names: &Names) -> rusqlite::Result<bool> {
+    let (meta, outbox) = (names.meta(), names.outbox());
+    let sql = format!(
+        "SELECT (SELECT count(*) FROM {meta} WHERE key IN ('format', 'consumed', 'outbox')) = 3 \
+         AND NOT EXISTS (SELECT 1 FROM {meta} WHERE key = 'consumed' AND value <> 0 \
+         AND value NOT IN (SELECT id FROM {outbox}))"
+    );
+    conn.query_row(&sql, [], |row| row.get(0))
+}
+
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.dev(), file.ino()))
 }
 
+/// The layout of a row of the outbox; `None` when it is gone or cannot be understood.
 fn cached(
     layouts: &mut HashMap<i64, Arc<Layout>>,
     conn: &Connection,
     names: &Names,
-    id: i64,
-) -> rusqlite::Result<Arc<Layout>> {
+    row: &Row<'_>,
+) -> rusqlite::Result<Option<Arc<Layout>>> {
+    let ValueRef::Integer(id) = row.get_ref(1)? else {
+        return Ok(None);
+    };
     if let Some(layout) = layouts.get(&id) {
-        return Ok(Arc::clone(layout));
+        return Ok(Some(Arc::clone(layout)));
     }
     let sql = format!("SELECT layout FROM {} WHERE id = ?1", names.layouts());
-    let text: String = conn
+    let layout = conn
         .prepare_cached(&sql)?
-        .query_row([id], |row| row.get(0))
+        .query_row([id], |row| match row.get_ref(0)? {
+            ValueRef::Text(text) => Ok(serde_json::from_slice::<Layout>(text).ok()),
+            _ => Ok(None),
+        })
         .optional()?
-        .ok_or_else(|| damaged(&format!("layout {id} is gone")))?;
-    let layout: Layout = serde_json::from_str(&text)
-        .map_err(|error| damaged(&format!("layout {id} cannot be read: {error}")))?;
-    let layout = Arc::new(layout);
-    layouts.insert(id, Arc::clone(&layout));
-    Ok(layout)
-}
-
-fn damaged(what: &str) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-        Some(format!("its outbox was tampered with: {what}")),
-    )
+        .flatten();
+    Ok(layout.map(|layout| {
+        let layout = Arc::new(layout);
+        layouts.insert(id, Arc::clone(&layout));
+        layout
+    }))
 }
 
 /// Changes being gathered.
 struct Batch {
     arrivals: Vec<Arrival>,
+    lost: u64,
     bytes: usize,
     rows: usize,
     position: Position,
@@ -408,6 +428,7 @@ impl Batch {
     fn new(position: &Position) -> Self {
         Self {
             arrivals: Vec::new(),
+            lost: 0,
             bytes: 0,
             rows: 0,
             position: position.clone(),
@@ -415,15 +436,23 @@ impl Batch {
         }
     }
 
+    /// Adds a row; `false` when it cannot be understood, because someone tampered with it.
     fn add(
         &mut self,
         row: &Row<'_>,
-        layout: Arc<Layout>,
+        layout: Option<Arc<Layout>>,
         database: &DatabaseName,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
+        let numbers = [2, 4].map(|at| row.get_ref(at).and_then(|value| Ok(value.as_i64()?)));
+        let [Ok(verb), Ok(image)] = numbers else {
+            return Ok(false);
+        };
+        let (Some(layout), Some(verb), Some(image)) =
+            (layout, verb_of(verb), Image::numbered(image))
+        else {
+            return Ok(false);
+        };
         let (id, at, rest): (i64, i64, i64) = (row.get(0)?, row.get(3)?, row.get(5)?);
-        let verb = verb_of(row.get(2)?).ok_or_else(|| damaged("an unknown kind of change"))?;
-        self.rows += 1;
         let (layout, mut change) = self
             .open
             .take()
@@ -433,18 +462,32 @@ impl Batch {
             let omitted = big & (1 << place) != 0;
             change.add(piece(row.get_ref(7 + place)?, omitted));
         }
-        let image = Image::numbered(row.get(4)?).ok_or_else(|| damaged("an unknown image"))?;
         change.end_of_row(&layout, image);
         if rest > 0 {
+            self.rows += 1;
             self.open = Some((layout, change));
-            return Ok(());
+            return Ok(true);
         }
-        let arrival = change::arrival(database, &layout, change)
-            .ok_or_else(|| damaged("a change is incomplete"))?;
+        let Some(arrival) = change::arrival(database, &layout, change) else {
+            return Ok(false);
+        };
+        self.rows += 1;
         self.bytes += arrival.data.len();
         self.arrivals.push(arrival);
         self.position.last = id;
         self.position.at = at;
+        Ok(true)
+    }
+
+    /// Passes a row that cannot be read, and the change that it belongs to.
+    fn pass(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        self.rows += 1;
+        self.open = None;
+        self.position.last = row.get(0)?;
+        self.position.at = row.get::<_, Option<i64>>(3)?.unwrap_or(0);
+        if row.get::<_, Option<i64>>(5)?.unwrap_or(0) == 0 {
+            self.lost += 1;
+        }
         Ok(())
     }
 
@@ -454,11 +497,12 @@ impl Batch {
     }
 
     fn found(self) -> Found {
-        if self.arrivals.is_empty() {
+        if self.arrivals.is_empty() && self.lost == 0 {
             return Found::Nothing;
         }
         Found::Changes {
             more: self.is_full(),
+            lost: self.lost,
             arrivals: self.arrivals,
             position: self.position,
         }

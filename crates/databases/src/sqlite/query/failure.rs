@@ -10,6 +10,12 @@ pub(super) fn failure(conn: &Guarded, error: &Error) -> QueryError {
     if let Some(why) = conn.denied() {
         return QueryError::new(ErrorCode::Denied, why);
     }
+    if conn.ran_out_of_time() && error.sqlite_error_code() == Some(Code::OperationInterrupted) {
+        return QueryError::new(
+            ErrorCode::Unavailable,
+            "the query ran for too long and was stopped: give it an index, or do less at once",
+        );
+    }
     plain_failure(error)
 }
 

@@ -6,13 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use rusqlite::{
     Connection, OpenFlags,
     hooks::{AuthAction, AuthContext, Authorization, TransactionOperation},
+    limits::Limit,
 };
 use wakeful_core::project::Level;
 
@@ -24,6 +25,15 @@ const BUSY: Duration = Duration::from_millis(50);
 const PROGRESS: i32 = 1000;
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 64;
+/// What SQL of functions may ask SQLite for. A value and a row are held in memory, often several
+/// times; a long pattern takes time in which nothing can be stopped.
+const LIMITS: &[(Limit, i32)] = &[
+    (Limit::SQLITE_LIMIT_LENGTH, 16 * 1024 * 1024),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 4_000_000),
+    (Limit::SQLITE_LIMIT_ATTACHED, 0),
+    (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+];
 /// Pragmas that only tell, whatever they are given.
 const TELLING: &[&str] = &[
     "collation_list",
@@ -89,6 +99,8 @@ struct Gate {
     /// Why the last statement was not allowed.
     denied: Mutex<Option<String>>,
     stop: Mutex<Stop>,
+    /// When the SQL must have ended.
+    until: Mutex<Option<Instant>>,
 }
 
 impl Guarded {
@@ -100,6 +112,9 @@ impl Guarded {
         let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         conn.busy_timeout(BUSY)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        for (limit, most) in LIMITS {
+            conn.set_limit(*limit, *most)?;
+        }
         conn.pragma_update(None, "foreign_keys", "ON")?;
         if role == Role::Writer {
             // What a function was told is committed is on disk.
@@ -115,13 +130,19 @@ impl Guarded {
         Ok(Self { conn, gate })
     }
 
-    /// From now on, SQL of someone with this access runs, and `stop` stops it.
-    pub(super) fn serve(&self, access: Level, stop: &Stop) {
+    /// From now on, SQL of someone with this access runs, `until` then or until `stop` stops it.
+    pub(super) fn serve(&self, access: Level, stop: &Stop, until: Instant) {
         self.gate
             .reading
             .store(access == Level::Read, Ordering::SeqCst);
         *self.gate.stop.lock() = Arc::clone(stop);
         *self.gate.denied.lock() = None;
+        *self.gate.until.lock() = Some(until);
+    }
+
+    /// Whether the SQL has used up its time.
+    pub(super) fn ran_out_of_time(&self) -> bool {
+        self.gate.is_out_of_time()
     }
 
     /// Runs our own statements, which may do anything, and which nobody stops.
@@ -140,7 +161,13 @@ impl Guarded {
 
 impl Gate {
     fn is_stopped(&self) -> bool {
-        !self.ours.load(Ordering::SeqCst) && self.stop.lock().load(Ordering::SeqCst)
+        !self.ours.load(Ordering::SeqCst)
+            && (self.stop.lock().load(Ordering::SeqCst) || self.is_out_of_time())
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        let until = *self.until.lock();
+        until.is_some_and(|until| until <= Instant::now())
     }
 
     fn authorize(&self, role: Role, context: &AuthContext<'_>) -> Authorization {
@@ -152,9 +179,9 @@ impl Gate {
             false => role,
         };
         let refusal = refusal(role, &context.action).or_else(|| match context.accessor {
-            // Triggers of ours write there; nobody else should.
-            Some(_) => None,
-            None => ours_refusal(&context.action),
+            // The triggers of ours use them; those of functions cannot have such a name.
+            Some(accessor) if is_ours(accessor) => None,
+            _ => ours_refusal(&context.action),
         });
         match refusal {
             None => Authorization::Allow,
@@ -212,19 +239,45 @@ fn refusal(role: Role, action: &AuthAction<'_>) -> Option<String> {
     Some(why)
 }
 
-/// Why the tables of change capture are not for functions to change. (Its triggers go with the
-/// tables that they are on.)
+/// Why what belongs to change capture is not for functions, and why nothing else may be called
+/// like it. (Its triggers may be dropped: they go with the tables that they are on.)
 fn ours_refusal(action: &AuthAction<'_>) -> Option<String> {
-    let name = match action {
-        AuthAction::Insert { table_name }
+    let names = match action {
+        AuthAction::Read { table_name, .. }
+        | AuthAction::Insert { table_name }
         | AuthAction::Update { table_name, .. }
         | AuthAction::Delete { table_name }
+        | AuthAction::CreateTable { table_name }
         | AuthAction::DropTable { table_name }
-        | AuthAction::AlterTable { table_name, .. } => table_name,
+        | AuthAction::AlterTable { table_name, .. }
+        | AuthAction::Analyze { table_name }
+        | AuthAction::CreateVtable { table_name, .. }
+        | AuthAction::DropVtable { table_name, .. } => [Some(*table_name), None],
+        AuthAction::CreateIndex {
+            table_name,
+            index_name,
+        }
+        | AuthAction::DropIndex {
+            table_name,
+            index_name,
+        } => [Some(*table_name), Some(*index_name)],
+        AuthAction::CreateTrigger {
+            table_name,
+            trigger_name,
+        } => [Some(*table_name), Some(*trigger_name)],
+        AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => {
+            [Some(*view_name), None]
+        }
         _ => return None,
     };
-    name.starts_with(OURS)
-        .then(|| format!("`{name}` belongs to change capture"))
+    let ours = names.into_iter().flatten().find(|name| is_ours(name))?;
+    Some(format!("`{ours}` belongs to change capture"))
+}
+
+/// Whether a name is one of change capture, in whatever letters.
+fn is_ours(name: &str) -> bool {
+    let start = name.as_bytes().get(..OURS.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
 }
 
 fn pragma_refusal(role: Role, name: &str, value: Option<&str>) -> Option<String> {

@@ -40,6 +40,7 @@ pub(crate) struct Session {
     request: Request,
     stop: Stop,
     patience: Duration,
+    statement: Duration,
 }
 
 impl Session {
@@ -54,7 +55,14 @@ impl Session {
             },
             stop,
             patience: options.patience,
+            statement: options.statement,
         })
+    }
+
+    /// From now on it runs there, for as long as it may.
+    fn begin(&self, conn: &Guarded) {
+        let until = Instant::now() + self.statement;
+        conn.serve(self.request.access, &self.stop, until);
     }
 
     /// Whether a reader is worth asking first.
@@ -85,7 +93,7 @@ impl Pool {
             Some(reader) => reader,
             None => self.open(Role::Reader)?,
         };
-        reader.conn.serve(session.request.access, &session.stop);
+        session.begin(&reader.conn);
         let deadline = Instant::now() + session.patience;
         let read = retried(&session.stop, deadline, || {
             run::read(&reader.conn, &session.request)
@@ -155,6 +163,13 @@ impl WriterSession {
             Some(opened) if Some(opened.file) == current => opened,
             _ => self.pool.open(Role::Writer)?,
         };
+        self.opened = Some(opened);
+        // What a turn that panicked left open must not be in everyone's way.
+        self.rollback();
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => self.pool.open(Role::Writer)?,
+        };
         let opened = self.opened.insert(opened);
         let deadline = Instant::now() + patience;
         retried(stop, deadline, || {
@@ -179,7 +194,7 @@ impl WriterSession {
             done.map_err(|error| plain_failure(&error))
         };
         ours("SAVEPOINT wakeful_query")?;
-        conn.serve(session.request.access, &session.stop);
+        session.begin(conn);
         let result = run::write(conn, &session.request);
         // SQLite may have ended the transaction, and the savepoint with it.
         if self.is_open() {
