@@ -210,6 +210,14 @@ impl LiveCell {
 
 /// In human words: what wakes a function, such as `photos: created, changed *.jpg`.
 pub fn in_words(trigger: &Trigger) -> String {
+    let source = source_in_words(trigger);
+    match trigger.filter {
+        Some(_) => format!("{source} (filtered)"),
+        None => source,
+    }
+}
+
+fn source_in_words(trigger: &Trigger) -> String {
     let list = |words: Vec<&str>| words.join(", ");
     match &trigger.on {
         On::Http(on) => format!(

@@ -1,6 +1,6 @@
 //! What can be typed after `wakeful`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{
     Args, Parser, Subcommand, ValueHint,
@@ -96,6 +96,17 @@ A JSON object with `specversion` is taken for a whole CloudEvent; anything else
 becomes the data of an event of the type wakeful.function.invoke.
 The server is found as everywhere, its data folder through WAKEFUL_DATA.")]
     Invoke(InvokeArgs),
+    /// Put an event to a filter: whether it wants it, and why
+    #[command(after_help = "\
+Examples:
+  wakeful filter 'data.after.status = [\"paid\"]' event.json
+  wakeful filter filter.toml '{\"after\": {\"status\": \"paid\"}}'
+  wakeful show RUN --json | jq .event | wakeful filter pattern.json -
+
+The pattern is TOML, as it stands under [function.NAME.on.filter], or JSON. An event
+is JSON: a whole CloudEvent if it has `specversion`, otherwise the data of one.
+Exit codes: 0 the filter wants the event, 1 it does not, 3 one of the two is wrong.")]
+    Filter(FilterArgs),
     /// List runs, newest first
     #[command(after_help = "\
 Examples:
@@ -233,6 +244,18 @@ pub struct InvokeArgs {
     #[arg(long)]
     pub no_wait: bool,
     /// Print run, result and failure as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `filter`.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// The pattern: a file, `-` for standard input, or the pattern itself
+    pub pattern: OsString,
+    /// The event: a file, `-` for standard input, or its JSON
+    pub event: OsString,
+    /// Print what each condition found as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -14,6 +14,12 @@ pub enum CliError {
     /// The function failed; its error was printed already.
     #[error("the function failed")]
     FunctionFailed,
+    /// The filter does not want the event; why was printed already.
+    #[error("the filter does not want the event")]
+    NoMatch,
+    /// A filter has mistakes.
+    #[error("the filter has mistakes")]
+    Filter(Box<Problems>),
     /// The manifest has mistakes, which were printed already.
     #[error("the manifest has mistakes")]
     Manifest,
@@ -97,12 +103,13 @@ impl CliError {
         match self {
             Self::NobodyReads => 0,
             Self::FunctionFailed
+            | Self::NoMatch
             | Self::Broken { .. }
             | Self::File { .. }
             | Self::Serve(_)
             | Self::Declined
             | Self::Output(_) => 1,
-            Self::Manifest | Self::Mistakes(_) | Self::Input { .. } => 3,
+            Self::Manifest | Self::Mistakes(_) | Self::Filter(_) | Self::Input { .. } => 3,
             Self::NoServer { .. } => 4,
             Self::NoKey(_) => 5,
             Self::Addresses(error) => match error {
@@ -132,6 +139,8 @@ impl CliError {
     pub(super) fn word(&self) -> &str {
         match self {
             Self::FunctionFailed => "function_failed",
+            Self::NoMatch => "no_match",
+            Self::Filter(_) => "invalid_filter",
             Self::Manifest | Self::Mistakes(_) => "manifest",
             Self::Input { .. } => "invalid_input",
             Self::NoServer { .. } | Self::Addresses(_) => "no_server",

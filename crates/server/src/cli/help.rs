@@ -12,7 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write a project", &["init", "check", "schema"]),
     (
         "Look and try",
-        &["functions", "invoke", "runs", "show", "logs"],
+        &["functions", "invoke", "filter", "runs", "show", "logs"],
     ),
     ("Act", &["dead", "bucket", "secret", "key"]),
 ];

@@ -8,7 +8,7 @@ use comfy_table::{
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
-use super::{error::CliError, words};
+use super::{error::CliError, problems::ProblemInfo, words};
 
 /// How a text should stand out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,8 +188,8 @@ fn text_failure(stderr: &mut Stderr, error: &CliError) -> io::Result<()> {
     let colours = stderr.is_terminal() && colours_wanted();
     match error {
         // The failure itself was printed already.
-        CliError::FunctionFailed | CliError::Manifest => return Ok(()),
-        CliError::Mistakes(problems) => {
+        CliError::FunctionFailed | CliError::NoMatch | CliError::Manifest => return Ok(()),
+        CliError::Mistakes(problems) | CliError::Filter(problems) => {
             let text = super::render_problems(problems, colours);
             return stderr.write_all(text.as_bytes());
         }
@@ -205,12 +205,22 @@ fn text_failure(stderr: &mut Stderr, error: &CliError) -> io::Result<()> {
 }
 
 fn json_failure(stderr: &mut Stderr, error: &CliError) -> io::Result<()> {
-    if matches!(error, CliError::FunctionFailed | CliError::Manifest) {
+    if matches!(
+        error,
+        CliError::FunctionFailed | CliError::NoMatch | CliError::Manifest
+    ) {
         return Ok(());
     }
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "error": { "code": error.word(), "message": chain(error), "help": error.help() }
     });
+    if let CliError::Filter(problems) = error {
+        let source = problems.source();
+        let list = problems
+            .iter()
+            .map(|problem| ProblemInfo::of(source, problem, "error"));
+        body["error"]["problems"] = serde_json::json!(list.collect::<Vec<_>>());
+    }
     writeln!(stderr, "{body}")
 }
 

@@ -503,3 +503,85 @@ fn a_project_is_made_checked_and_mended() {
     assert_eq!(code, 0);
     assert!(serde_json::from_str::<Value>(&text).unwrap()["$schema"].is_string());
 }
+
+#[test]
+fn a_filter_says_yes_or_no_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let run = |args: &[&str], input: &str| {
+        let mut command = wakeful(folder.path(), &[&["filter"], args].concat());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(text).unwrap(),
+        )
+    };
+    let toml = "data.after.status = [\"paid\"]\ndata.after.total = [{ numeric = [\">\", 100] }]\n";
+    write("filter.toml", toml);
+    write(
+        "pattern.json",
+        r#"{"type": [{"suffix": ".update"}], "subject": ["x", {"exists": false}]}"#,
+    );
+    let event = r#"{"specversion": "1.0", "type": "wakeful.database.update",
+                    "data": {"after": {"status": "paid", "total": 90.5}}}"#;
+    write("event.json", event);
+
+    let (code, text) = run(&["filter.toml", "event.json"], "");
+    assert_eq!(code, 1);
+    insta::assert_snapshot!(text);
+    let (code, text) = run(&["filter.toml", "-", "--json"], event);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &answer["matches"]), (1, &false.into()));
+    assert_eq!(answer["conditions"][1]["found"], "90.5");
+    assert_eq!(run(&["pattern.json", "event.json"], "").0, 0);
+    assert_eq!(run(&["-", "event.json"], toml).0, 1);
+    // Without `specversion` it is the data of an event.
+    let data = r#"{"after": {"status": "paid", "total": 200}}"#;
+    assert_eq!(run(&["filter.toml", data], "").0, 0);
+    assert_eq!(run(&["data.after.status = [\"paid\"]", data], "").0, 0);
+    assert_eq!(
+        run(&[r#"{"data": {"after": {"status": ["open"]}}}"#, data], "").0,
+        1
+    );
+
+    write(
+        "wrong.toml",
+        "data.after.status = \"paid\"\ndata.after.total = [{ nummeric = [\">\", 1] }]\n",
+    );
+    let (code, text) = run(&["wrong.toml", data], "");
+    assert_eq!(code, 3);
+    insta::assert_snapshot!(text);
+    let (code, text) = run(&[r#"{"data": {"x": [{"prefx": "a"}], "y": 5}}"#, data], "");
+    assert_eq!(code, 3);
+    insta::assert_snapshot!(text);
+    let (code, text) = run(&["wrong.toml", data, "--json"], "");
+    let error: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (code, &error["error"]["code"]),
+        (3, &"invalid_filter".into())
+    );
+    assert_eq!(error["error"]["problems"][1]["line"], 2);
+    for args in [
+        &["-", "-"][..],
+        &["missing.toml", data],
+        &["filter.toml", "missing.json"],
+        &["filter.toml", "{"],
+        &["{", data],
+        &["= 5", data],
+    ] {
+        let (code, text) = run(args, "");
+        assert_eq!(code, 3, "{args:?}: {text}");
+    }
+}

@@ -3,6 +3,7 @@
 mod bucket;
 mod check;
 mod dead;
+mod filter;
 mod functions;
 mod init;
 mod invoke;
@@ -43,6 +44,7 @@ pub(super) fn run(
         Command::Schema => check::schema(),
         Command::Functions(args) => functions::run(&args),
         Command::Invoke(args) => invoke::run(args),
+        Command::Filter(args) => filter::run(&args),
         Command::Runs(args) => runs::list(&args),
         Command::Show(args) => runs::show(&args),
         Command::Logs(args) => logs::run(args),
@@ -62,6 +64,7 @@ impl Command {
             Self::Check(args) => args.json,
             Self::Functions(args) => args.json,
             Self::Invoke(args) => args.json,
+            Self::Filter(args) => args.json,
             Self::Runs(args) => args.ask.json,
             Self::Show(args) => args.ask.json,
             Self::Logs(args) => args.ask.json,
