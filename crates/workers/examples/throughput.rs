@@ -60,7 +60,7 @@ fn request(n: i64) -> Invocation {
         timeout: None,
         what: What::Http(HttpRequest {
             method: http::Method::GET,
-            target: "/hello".into(),
+            target: http::uri::PathAndQuery::from_static("/hello"),
             remote: "127.0.0.1".into(),
             params: Vec::new(),
             headers: http::HeaderMap::from_iter([(
@@ -117,6 +117,7 @@ async fn main() -> std::io::Result<()> {
         env: BTreeMap::new(),
         timeout: Duration::from_secs(10),
         memory: 256 << 20,
+        body_limit: 6 << 20,
         limit: Limit::new(1000),
         per_worker: None,
         scale_down_after: Duration::from_secs(60),

@@ -91,31 +91,35 @@ impl Blanks {
         out
     }
 
-    fn came(&mut self, class: &Class, worker: Option<Arc<Worker>>) {
+    /// One that was coming is up, or not; says whether it is of use.
+    fn came(&mut self, class: &Class, worker: Option<Arc<Worker>>) -> bool {
         let shelf = self.shelves.entry(class.clone()).or_default();
         shelf.coming -= 1;
-        let Some(mut worker) = worker else {
+        // One that ends is closed before it is taken off the shelf: not put there after that.
+        let Some(mut worker) = worker.filter(|worker| !worker.is_closed()) else {
             // Those who wait look for another way.
             shelf.claims.clear();
-            return;
+            return false;
         };
         while !shelf.claims.is_empty() {
             match shelf.claims.remove(0).send(worker) {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(returned) => worker = returned,
             }
         }
         shelf.ready.push(worker);
+        true
     }
 }
 
 impl Shared {
     /// A blank worker that was taken and is not needed.
     pub(crate) fn give_blank_back(&self, worker: Arc<Worker>) {
-        if worker.gone.is_cancelled() {
+        let mut fleet = self.fleet.lock();
+        // It is closed before it is taken off the shelf, which needs the same lock.
+        if worker.is_closed() {
             return;
         }
-        let mut fleet = self.fleet.lock();
         let shelf = fleet
             .blanks
             .shelves
@@ -181,22 +185,16 @@ async fn fill(shared: Weak<Shared>, class: Class, pause: Duration) {
             Ok(permit) => Some(Worker::launch(&shared, class.clone(), permit).await),
             Err(_) => None,
         };
-        let failed = match launched {
-            Some(Ok(worker)) => {
-                shared.fleet.lock().blanks.came(&class, Some(worker));
-                false
-            }
-            Some(Err(failure)) => {
-                shared.fleet.lock().blanks.came(&class, None);
-                shared.observer.worker(WorkerEvent::NotStarted { failure });
-                true
-            }
-            None => {
-                shared.fleet.lock().blanks.came(&class, None);
-                true
-            }
+        let (worker, failure) = match launched {
+            Some(Ok(worker)) => (Some(worker), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
         };
-        if failed && !shared.pause(RETRY_AFTER).await {
+        let came = shared.fleet.lock().blanks.came(&class, worker);
+        if let Some(failure) = failure {
+            shared.observer.worker(WorkerEvent::NotStarted { failure });
+        }
+        if !came && !shared.pause(RETRY_AFTER).await {
             return;
         }
     }

@@ -241,6 +241,8 @@ pub(crate) enum BadHeader {
     NotAllowed(String),
     #[error("the block of headers is cut short")]
     Short,
+    #[error("there are more headers than we can hold")]
+    TooMany,
 }
 
 /// Reads a header block: name NUL value NUL …
@@ -256,7 +258,8 @@ pub(crate) fn headers(block: &Bytes) -> Result<HeaderMap, BadHeader> {
             let shown = String::from_utf8_lossy(&block[at..name_end]).into_owned();
             return Err(BadHeader::NotAllowed(shown));
         };
-        map.append(name, value);
+        map.try_append(name, value)
+            .map_err(|_| BadHeader::TooMany)?;
         at = value_end + 1;
     }
     Ok(map)

@@ -192,4 +192,6 @@ fn wrong_frames_are_refused() {
         headers(&Bytes::from_static(b"a b\0c\0")),
         Err(BadHeader::NotAllowed(name)) if name == "a b"
     ));
+    let many: String = (0..40_000).map(|n| format!("h{n}\0v\0")).collect();
+    assert_eq!(headers(&Bytes::from(many)), Err(BadHeader::TooMany));
 }

@@ -1,9 +1,9 @@
 //! What a worker is asked to do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, uri::PathAndQuery};
 use wakeful_core::id::RunId;
 
 use crate::Body;
@@ -41,9 +41,9 @@ pub struct HttpRequest {
     /// At most 255 bytes; longer ones are cut.
     pub method: http::Method,
     /// Path and query as they came; at most 65,535 bytes.
-    pub target: Bytes,
+    pub target: PathAndQuery,
     /// The caller's address.
-    pub remote: String,
+    pub remote: Arc<str>,
     /// What the route captured from the path, percent-decoded.
     pub params: Vec<(String, String)>,
     /// Header fields.

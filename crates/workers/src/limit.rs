@@ -22,6 +22,16 @@ struct State {
     waiting: Vec<Weak<PoolShared>>,
 }
 
+impl State {
+    fn note(&mut self, pool: &Arc<PoolShared>) {
+        let here = Arc::downgrade(pool);
+        if !self.waiting.iter().any(|other| other.ptr_eq(&here)) {
+            self.waiting.retain(|other| other.strong_count() > 0);
+            self.waiting.push(here);
+        }
+    }
+}
+
 impl Limit {
     /// That many attempts at once; at least one.
     pub fn new(most: u32) -> Arc<Self> {
@@ -58,16 +68,20 @@ impl Limit {
             state.used += 1;
             return Some(Permit(Arc::clone(self)));
         }
-        let here = Arc::downgrade(pool);
-        if !state.waiting.iter().any(|other| other.ptr_eq(&here)) {
-            state.waiting.push(here);
-        }
+        state.note(pool);
         None
     }
 
-    /// How many permits are free.
-    pub(crate) fn free(&self) -> usize {
-        self.most.saturating_sub(self.used()) as usize
+    /// How many permits are free; where they are fewer than `needed`, `pool` looks again when
+    /// one comes free. Whoever holds back for want of a permit must have asked here: nothing
+    /// else wakes a pool for what another version gives back.
+    pub(crate) fn free_or_wait(&self, needed: usize, pool: &Arc<PoolShared>) -> usize {
+        let mut state = self.state.lock();
+        let free = self.most.saturating_sub(state.used) as usize;
+        if free < needed {
+            state.note(pool);
+        }
+        free
     }
 }
 

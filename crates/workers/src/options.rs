@@ -22,7 +22,7 @@ pub struct Options {
     pub blank_workers: usize,
     /// Processes that may be on their way up at once.
     pub max_starting: usize,
-    /// How often the memory of a busy worker is looked at.
+    /// How often the memory of a busy worker is looked at; an idle one twenty times less often.
     pub memory_polling: Duration,
     /// A process that has not come up (bootstrap loaded) by then is given up.
     pub start_timeout: Duration,
@@ -84,6 +84,8 @@ pub struct VersionSpec {
     pub timeout: Duration,
     /// V8 heap of one worker, bytes.
     pub memory: u64,
+    /// The most of a request body that a worker collects for code that wants it whole, bytes.
+    pub body_limit: u64,
     /// Attempts at once over all versions of the function.
     pub limit: Arc<Limit>,
     /// Attempts that may share one worker; `None` follows from the style.

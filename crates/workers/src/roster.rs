@@ -123,6 +123,12 @@ impl Roster {
         }
     }
 
+    /// A queued start begins or is called off.
+    pub(crate) fn unqueue_start(&mut self) {
+        self.queued_starts -= 1;
+        self.crowded = false;
+    }
+
     pub(crate) fn take_all_waiting(&mut self) -> Vec<Waiter> {
         let shared = std::mem::take(&mut self.shared);
         shared

@@ -121,12 +121,19 @@ impl PoolShared {
         }
     }
 
-    /// Counts new starts as queued and says how many they are.
-    fn plan_starts(self: &Arc<Self>, state: &mut Roster) -> usize {
+    /// How many workers must be on their way; looks again when permits that lack now come free.
+    fn workers_wanted(self: &Arc<Self>, state: &Roster) -> usize {
         if state.retired || state.broken.is_some() {
             return 0;
         }
-        let wanted = state.demand(self.spec.limit.free()).workers_wanted();
+        let waiting = state.shared.len() + state.alone.len();
+        let permits = self.spec.limit.free_or_wait(waiting, self);
+        state.demand(permits).workers_wanted()
+    }
+
+    /// Counts new starts as queued and says how many they are.
+    fn plan_starts(self: &Arc<Self>, state: &mut Roster) -> usize {
+        let wanted = self.workers_wanted(state);
         let coming = state.queued_starts + state.starting;
         let missing = wanted
             .saturating_sub(coming)
@@ -159,28 +166,28 @@ impl PoolShared {
     }
 
     /// Whether a queued start is still of use; it is under way from then on.
-    pub(crate) fn begin_start(&self) -> bool {
+    pub(crate) fn begin_start(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
-        let wanted = state.demand(self.spec.limit.free()).workers_wanted();
-        let useful = !state.retired && state.broken.is_none() && state.starting < wanted;
-        state.queued_starts -= 1;
+        let useful = state.starting < self.workers_wanted(&state);
+        state.unqueue_start();
         state.starting += usize::from(useful);
-        state.crowded = false;
         useful
     }
 
-    /// Whether a queued start is still of use.
-    pub(crate) fn wants_start(&self) -> bool {
-        let state = self.state.lock();
-        let wanted = state.demand(self.spec.limit.free()).workers_wanted();
-        !state.retired && state.broken.is_none() && state.starting < wanted
+    /// Whether a queued start is still of use; it is called off where not. Both under one lock:
+    /// in between, someone could count on it.
+    pub(crate) fn keeps_start(self: &Arc<Self>) -> bool {
+        let mut state = self.state.lock();
+        let useful = state.starting < self.workers_wanted(&state);
+        if !useful {
+            state.unqueue_start();
+        }
+        useful
     }
 
-    /// A queued start has no use any more.
+    /// A queued start will not come about: the pools stop.
     pub(crate) fn start_called_off(&self) {
-        let mut state = self.state.lock();
-        state.queued_starts -= 1;
-        state.crowded = false;
+        self.state.lock().unqueue_start();
     }
 
     /// A start waits for room.
@@ -201,7 +208,7 @@ impl PoolShared {
             let places = places_by_style(info.style);
             state.per_worker.get_or_insert(places);
             state.info = Some(info.clone());
-            let aside = state.retired || worker.orders.is_leaving();
+            let aside = state.retired || worker.orders.is_leaving() || worker.is_closed();
             state.members.push(Member {
                 worker: Arc::clone(worker),
                 seated: 0,

@@ -3,6 +3,7 @@
 
 use std::{
     path::Path,
+    pin::pin,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -26,14 +27,15 @@ use crate::{
 
 /// How often a start that finds no room looks whether it is still of use, and for room.
 const ROOM_POLLING: Duration = Duration::from_millis(50);
+/// Loading code counts as coming up for so long; code may take much longer over it.
+const TURN_OF_LOADING: Duration = Duration::from_secs(1);
 
 /// Brings one worker up for `pool`, which has counted it as a queued start.
 pub(crate) async fn bring_up(pool: Arc<PoolShared>) {
     let Some(source) = find_source(&pool).await else {
-        pool.start_called_off();
         return;
     };
-    let Ok(_turn) = pool.shared.starting.acquire().await else {
+    let Ok(turn) = pool.shared.starting.acquire().await else {
         pool.start_called_off();
         return;
     };
@@ -61,7 +63,12 @@ pub(crate) async fn bring_up(pool: Arc<PoolShared>) {
             }
         }
     };
-    load(&pool, worker).await;
+    let mut loading = pin!(load(&pool, worker));
+    if timeout(TURN_OF_LOADING, loading.as_mut()).await.is_err() {
+        // It waits for something, or is in nobody's way: the others need not wait for it.
+        drop(turn);
+        loading.await;
+    }
 }
 
 enum Source {
@@ -69,12 +76,16 @@ enum Source {
     New(OwnedSemaphorePermit),
 }
 
-/// Waits for a blank worker or for room for a new one; `None` when it is not needed any more.
+/// Waits for a blank worker or for room for a new one; `None` when the start was called off.
 async fn find_source(pool: &Arc<PoolShared>) -> Option<Source> {
     let shared = &pool.shared;
     let mut evicted: Option<Weak<Worker>> = None;
     loop {
-        if !pool.wants_start() || shared.stop.is_cancelled() {
+        if !pool.keeps_start() {
+            return None;
+        }
+        if shared.stop.is_cancelled() {
+            pool.start_called_off();
             return None;
         }
         if let Some(blank) = shared.take_blank(&pool.class) {
@@ -191,6 +202,7 @@ struct LoadOrder<'a> {
     env: &'a std::collections::BTreeMap<String, String>,
     timeout_ms: u64,
     memory: u64,
+    body_limit: u64,
     scope: &'a Scope,
 }
 
@@ -206,6 +218,7 @@ fn load_order(spec: &VersionSpec) -> Result<Vec<u8>, Failure> {
         env: &spec.env,
         timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
         memory: spec.memory,
+        body_limit: spec.body_limit,
         scope: &spec.scope,
     };
     serde_json::to_vec(&order).map_err(|error| {

@@ -19,6 +19,8 @@ use wakeful_core::{
 
 use crate::worker::Worker;
 
+/// What is read at once.
+const READ: usize = 16 * 1024;
 /// Lines of standard error that are kept for the account of a worker's end.
 const KEPT_LINES: usize = 20;
 /// Bytes of each of them.
@@ -94,11 +96,13 @@ pub(crate) async fn read(worker: Arc<Worker>, fd: OwnedFd, from: LogStream) {
         return;
     };
     let mut lines = Lines::default();
-    // An error of a pipe is its end.
-    while let Ok(count) = pipe.read_buf(&mut lines.buffer).await {
-        if count == 0 {
+    loop {
+        // Only what has room is filled, and by itself the buffer makes very little.
+        lines.buffer.reserve(READ);
+        // An error of a pipe is its end.
+        let Ok(1..) = pipe.read_buf(&mut lines.buffer).await else {
             break;
-        }
+        };
         while let Some(line) = lines.next() {
             emit(&worker, from, line);
         }

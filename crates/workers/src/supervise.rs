@@ -1,7 +1,7 @@
 //! The life of a worker process, from its start to its account.
 //!
-//! One task per worker owns the process. It watches the clock only while something runs, and
-//! is told what to do by `orders`.
+//! One task per worker owns the process. While nothing runs it looks at the clock only now
+//! and then, for the memory; it is told what to do by `orders`.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -37,6 +37,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(25);
 /// Idle ticks until the ticker sleeps: a steady trickle of attempts need not wake it each time.
 const IDLE_TICKS: u32 = 40;
+/// The memory of an idle worker is looked at so many times less often.
+const IDLE_MEMORY_FACTOR: u32 = 20;
 /// How long we wait for what a process that has ended left in its pipes.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
 /// How long finding the culprit of a blocked loop may take.
@@ -137,6 +139,7 @@ async fn supervise(
     });
 
     let fate = watch_over(&worker, &process, &mut link).await;
+    let open = worker.close();
     process.signal_group(Signal::KILL);
     process.ended().await;
     // What it said last still lies in the socket and the pipes. A grandchild that left the
@@ -148,7 +151,7 @@ async fn supervise(
     tasks.shutdown().await;
     writer.shutdown().await;
     let status = process.reap();
-    account(&worker, fate, status);
+    account(&worker, fate, open, status);
     drop(permit);
 }
 
@@ -223,7 +226,8 @@ impl Watch {
 
     fn wake_at(&self, now: Instant) -> Option<Instant> {
         let tick = self.ticking.map(|_| now + TICK);
-        [tick, self.patience].into_iter().flatten().min()
+        let wakes = [tick, self.patience, Some(self.memory_at)];
+        wakes.into_iter().flatten().min()
     }
 
     async fn look(
@@ -249,13 +253,25 @@ impl Watch {
             }
             Tick::Idle | Tick::Busy => {}
         }
-        if seen == Tick::Busy && now >= self.memory_at {
-            self.memory_at = now + self.memory_polling;
-            if let Some(fate) = too_large(worker) {
-                return Some(fate);
-            }
+        if let Some(fate) = self.weigh(worker, seen, now) {
+            return Some(fate);
         }
         self.follow_orders(worker, process, seen, now)
+    }
+
+    /// Looks at its memory, now and then: what attempts left behind may grow without them.
+    fn weigh(&mut self, worker: &Worker, seen: Tick, now: Instant) -> Option<Fate> {
+        let every = match seen {
+            Tick::Idle => self.memory_polling * IDLE_MEMORY_FACTOR,
+            _ => self.memory_polling,
+        };
+        // Who was idle need not have been looked at for long.
+        self.memory_at = self.memory_at.min(now + every);
+        if now < self.memory_at {
+            return None;
+        }
+        self.memory_at = now + every;
+        too_large(worker)
     }
 
     fn keep_ticking(&mut self, worker: &Worker, seen: Tick) {
@@ -362,7 +378,7 @@ async fn culprit_of_blocked_loop(worker: &Arc<Worker>, process: &Process) -> Cul
 }
 
 /// The process is gone: says how, and settles what was under way on it.
-fn account(worker: &Arc<Worker>, fate: Fate, status: ExitStatus) {
+fn account(worker: &Arc<Worker>, fate: Fate, open: usize, status: ExitStatus) {
     let (how, mut verdict) = match fate {
         Fate::Condemned(how, verdict) => (how, verdict),
         Fate::Ended if as_asked(worker) => (Ended::Retired, Verdict::unknown(Cause::Stopping)),
@@ -381,7 +397,7 @@ fn account(worker: &Arc<Worker>, fate: Fate, status: ExitStatus) {
     };
     // Set once: this is the only place.
     let _ = worker.obituary.set(format!("{}{said}", describe(status)));
-    worker.bury(&verdict);
+    worker.bury(&verdict, open);
     worker.shared.strike_off(worker);
     if let Some(pool) = worker.pool() {
         pool.ended(worker);

@@ -86,6 +86,20 @@ impl Worker {
         }
     }
 
+    /// Its process has ended, or is ended now: nobody else is sent to it. Says how many attempts
+    /// are under way; some may yet turn out to have answered.
+    pub(crate) fn close(&self) -> usize {
+        let open = self.write(|desk| {
+            desk.closed = true;
+            desk.attempts.len()
+        });
+        self.shared.fleet.lock().blanks.remove(self);
+        if let Some(pool) = self.pool() {
+            pool.set_aside(self);
+        }
+        open
+    }
+
     /// A change for the better lets those in who waited.
     pub(crate) fn set_late(&self, late: bool) {
         let was = self.late.swap(late, Ordering::Relaxed);

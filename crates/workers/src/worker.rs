@@ -166,6 +166,11 @@ impl Worker {
         .then_some(loaded)
     }
 
+    /// Whether nothing is started on it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.desk.lock().closed
+    }
+
     /// Whether its event loop is too late to be given more while another can take it.
     pub(crate) fn is_late(&self) -> bool {
         self.late.load(Ordering::Relaxed)
@@ -347,8 +352,8 @@ impl Worker {
         });
     }
 
-    /// The process is gone: settles what was under way on it.
-    pub(crate) fn bury(&self, verdict: &Verdict) {
+    /// The process is gone: settles what was under way on it, `open` attempts when it ended.
+    pub(crate) fn bury(&self, verdict: &Verdict, open: usize) {
         let (attempts, calls) = self.write(|desk| {
             desk.closed = true;
             desk.out.clear();
@@ -361,7 +366,6 @@ impl Worker {
                 inbound.end(Err(failure));
             }
         }
-        let open = attempts.len();
         for (stream, attempt) in attempts {
             let failure = verdict.failure_of(stream, open);
             let failure = blame::in_view_of(attempt.cancelled, failure);
@@ -516,7 +520,7 @@ impl Prepared {
             Self::Http(request, opening) => {
                 let request = RequestHead {
                     method: request.method.as_str().as_bytes(),
-                    target: &request.target,
+                    target: request.target.as_str().as_bytes(),
                     remote: request.remote.as_bytes(),
                     params: &request.params,
                     headers: &request.headers,

@@ -168,6 +168,7 @@ impl Builder {
             env,
             timeout: function.timeout,
             memory: function.memory,
+            body_limit: function.max_body,
             limit: self.limit(name, function.concurrency),
             per_worker: function.per_worker,
             scale_down_after: function.scale_down_after,

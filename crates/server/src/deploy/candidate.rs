@@ -125,6 +125,7 @@ mod tests {
             env: BTreeMap::new(),
             timeout: Duration::from_secs(1),
             memory: 128 << 20,
+            body_limit: 6 << 20,
             limit: Limit::new(1),
             per_worker: None,
             scale_down_after: Duration::from_secs(1),

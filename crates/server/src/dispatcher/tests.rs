@@ -223,6 +223,7 @@ impl Bench {
             env: BTreeMap::new(),
             timeout: function.timeout,
             memory: function.memory,
+            body_limit: function.max_body,
             limit: Limit::new(1),
             per_worker: None,
             scale_down_after: function.scale_down_after,

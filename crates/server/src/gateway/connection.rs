@@ -19,7 +19,7 @@ pub async fn listen(gateway: Gateway, listener: TcpListener, shutdown: Cancellat
         let remote: Arc<str> = remote.ip().to_string().into();
         service_fn(move |request| {
             let (gateway, remote) = (gateway.clone(), Arc::clone(&remote));
-            async move { Ok::<_, Infallible>(gateway.serve(request, &remote).await) }
+            async move { Ok::<_, Infallible>(gateway.serve(request, remote).await) }
         })
     };
     connections::serve(listener, service_of, MAX_CONNECTIONS, shutdown).await;

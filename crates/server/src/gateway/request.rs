@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, request::Parts, uri::PathAndQuery};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ const MAX_TARGET: usize = 65_535;
 /// What a request brings beside its head: the captures of its path and its body. Made before a
 /// worker is looked for, so that a client that is slow to send keeps no place on one.
 pub(super) struct Intake {
-    target: Bytes,
+    target: PathAndQuery,
     params: Vec<(String, String)>,
     body: Body,
     /// Set when a streamed body turns out larger than the function takes.
@@ -64,11 +64,11 @@ impl Intake {
     }
 
     /// The request as a worker takes it.
-    pub(super) fn into_request(self, parts: Parts, remote: &str) -> HttpRequest {
+    pub(super) fn into_request(self, parts: Parts, remote: Arc<str>) -> HttpRequest {
         HttpRequest {
             method: parts.method,
             target: self.target,
-            remote: remote.to_owned(),
+            remote,
             params: self.params,
             headers: parts.headers,
             body: self.body,
@@ -78,15 +78,16 @@ impl Intake {
 
 type Captures = Vec<(String, String)>;
 
-fn head(parts: &Parts, params: &matchit::Params<'_, '_>) -> Result<(Bytes, Captures), Refusal> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    if target.len() > MAX_TARGET {
+fn head(
+    parts: &Parts,
+    params: &matchit::Params<'_, '_>,
+) -> Result<(PathAndQuery, Captures), Refusal> {
+    let root = || PathAndQuery::from_static("/");
+    let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
+    if target.as_str().len() > MAX_TARGET {
         return Err(Refusal::TargetTooLong);
     }
-    Ok((Bytes::copy_from_slice(target.as_bytes()), decoded(params)?))
+    Ok((target, decoded(params)?))
 }
 
 /// Captures of a path, percent-decoded.

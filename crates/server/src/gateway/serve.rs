@@ -61,7 +61,11 @@ impl Gateway {
     }
 
     /// Answers one request of a caller at `remote`.
-    pub async fn serve(&self, request: Request<Incoming>, remote: &str) -> Response<ResponseBody> {
+    pub async fn serve(
+        &self,
+        request: Request<Incoming>,
+        remote: Arc<str>,
+    ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let shared = &*self.shared;
         let live = shared.live.load();
@@ -151,7 +155,12 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run(mut self, parts: Parts, intake: Intake, remote: &str) -> Response<ResponseBody> {
+    async fn run(
+        mut self,
+        parts: Parts,
+        intake: Intake,
+        remote: Arc<str>,
+    ) -> Response<ResponseBody> {
         let slot = match self.place().await {
             Ok(slot) => slot,
             Err(refusal) => return refuse(self.shared, self.run, self.record, refusal),

@@ -129,6 +129,89 @@ async fn concurrency_is_the_total_over_all_versions() {
     bench.close().await;
 }
 
+/// Two versions of one function, the first with a worker that is loaded, the second with none.
+async fn two_versions(bench: &Bench, concurrency: u32) -> (Pool, Pool) {
+    let limit = Limit::new(concurrency);
+    let of = |version: &str| {
+        let mut spec = spec(bench, Style::Native);
+        spec.limit = Arc::clone(&limit);
+        spec.version = version.into();
+        bench.workers.pool(spec)
+    };
+    let (old, new) = (of("v1"), of("v2"));
+    drop(slot(&old).await);
+    (old, new)
+}
+
+#[tokio::test]
+async fn a_new_version_without_a_worker_gets_the_permit_that_the_old_one_gives_back() {
+    let bench = Bench::new();
+    let (old, new) = two_versions(&bench, 1).await;
+    let held = slot(&old).await;
+    let waiting = tokio::spawn({
+        let new = new.clone();
+        async move { slot(&new).await }
+    });
+    until("it waits", || new.stats().waiting == 1).await;
+    assert_eq!(new.stats().starting, 0, "it could not use a worker yet");
+    drop(held);
+    drop(within(waiting).await.unwrap());
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_start_called_off_for_want_of_permits_comes_back_with_them() {
+    let bench = Bench::with(|options| {
+        options.max_workers = 2;
+        options.blank_workers = 0;
+    });
+    let (old, new) = two_versions(&bench, 2).await;
+    let other = bench.workers.pool(spec(&bench, Style::Native));
+    let first = slot(&old).await;
+    let elsewhere = slot(&other).await;
+    let waiting = tokio::spawn({
+        let new = new.clone();
+        async move { slot(&new).await }
+    });
+    until("its start waits for room", || {
+        new.stats().starting == 1 && other.stats().leaving == 1
+    })
+    .await;
+    let second = old.try_reserve().expect("a permit and a place");
+    until("its start is called off", || new.stats().starting == 0).await;
+    assert_eq!(new.stats().waiting, 1);
+    drop(second);
+    until("its start is back", || new.stats().starting == 1).await;
+    drop(elsewhere);
+    drop(within(waiting).await.unwrap());
+    drop(first);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn code_that_takes_long_to_load_keeps_nobody_else_from_starting() {
+    let bench = Bench::with(|options| {
+        options.blank_workers = 0;
+        options.max_starting = 1;
+        options.load_timeout = 3 * PATIENCE;
+    });
+    let code = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);";
+    let slow = bench.pool(code, &[]);
+    let loading = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.load().await }
+    });
+    until("it loads", || {
+        let workers = bench.workers.snapshot();
+        workers.iter().any(|w| w.state == WorkerState::Loading)
+    })
+    .await;
+    let quick = bench.workers.pool(spec(&bench, Style::Native));
+    drop(slot(&quick).await);
+    assert!(!loading.is_finished());
+    bench.close().await;
+}
+
 #[tokio::test]
 async fn a_reservation_that_is_dropped_gives_its_place_up() {
     let bench = Bench::new();

@@ -209,6 +209,7 @@ impl Bench {
             env: BTreeMap::new(),
             timeout: Duration::from_secs(20),
             memory: 128 << 20,
+            body_limit: 6 << 20,
             limit: Limit::new(1000),
             per_worker: None,
             scale_down_after: Duration::from_secs(60),
@@ -323,7 +324,7 @@ pub fn request(handler: u16, method: &str, target: &str, body: Body) -> Invocati
         timeout: None,
         what: What::Http(HttpRequest {
             method: method.parse().unwrap(),
-            target: Bytes::from(target.to_owned()),
+            target: target.parse().unwrap(),
             remote: "127.0.0.1".into(),
             params: vec![("id".into(), "ü 7".into())],
             headers: http::HeaderMap::from_iter([

@@ -295,6 +295,59 @@ async fn memory_outside_of_the_heap_counts_too() {
     bench.close().await;
 }
 
+#[tokio::test]
+async fn what_grows_while_nothing_runs_is_out_of_memory_too() {
+    let bench = Bench::with(|options| options.memory_polling = Duration::from_millis(20));
+    let code = "const kept = [];
+        exports.handler = async () => { setTimeout(() => setInterval(() => {
+            if (kept.length < 60) kept.push(Buffer.alloc(8 << 20, 1)); }, 10), 1500); };";
+    let mut spec = bench.spec(code, &[]);
+    spec.memory = 64 << 20;
+    let pool = bench.workers.pool(spec);
+    let call = start(&pool, event(0)).await;
+    let pid = call.worker().pid;
+    answer(call).await.unwrap();
+    until("its end is told", || {
+        let ended = |event: &WorkerEvent| {
+            matches!(event, WorkerEvent::Ended { pid: of, how: Ended::OutOfMemory, .. } if *of == pid)
+        };
+        bench.events().iter().any(ended)
+    })
+    .await;
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_a_worker_that_has_ended() {
+    let bench = Bench::new();
+    // What it started holds its output and its socket open, which delays the account of its end.
+    let code = "const { spawn } = require('node:child_process');
+        exports.dies = async () => {
+            spawn('sleep', ['2'], { detached: true, stdio: [0, 1, 2, 3] });
+            await new Promise((done) => setTimeout(done, 50));
+            process.abort();
+        };
+        exports.pid = async () => process.pid;";
+    let pool = bench.pool(code, &["dies", "pid"]);
+    let place = slot(&pool).await;
+    let mut culprit = start(&pool, event(0)).await;
+    let pid = culprit.worker().pid;
+    assert_eq!(place.info().pid, pid);
+    tokio::select! {
+        biased;
+        ended = culprit.finished() => panic!("it was given out until its account: {ended:?}"),
+        () = until("it is not given out", || pool.stats().serving == 0) => {}
+    }
+    let refused = failure(place.start(event(1))).await;
+    assert_eq!(refused.kind, FailureKind::NotStarted, "{refused:?}");
+    assert_eq!(refused.kind.charge(), Charge::Free);
+    let elsewhere = answer(start(&pool, event(1)).await).await.unwrap();
+    assert_ne!(elsewhere, pid.to_string());
+    let failed = failure(culprit).await;
+    assert_eq!(failed.kind, FailureKind::Crash, "{failed:?}");
+    bench.close().await;
+}
+
 /// A process that ends: the culprit pays, the neighbour does not; they run again elsewhere.
 async fn check_end(handler: u16, culprit: FailureKind, beside: FailureKind, says: &str) {
     let bench = Bench::new();
