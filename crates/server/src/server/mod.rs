@@ -15,6 +15,7 @@ mod signals;
 use std::time::Instant;
 
 use anyhow::Context;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use self::{assemble::Server, ground::Ground, listeners::Listeners};
 use crate::{
@@ -32,6 +33,7 @@ const CONTROL_THREADS: usize = 2;
 /// Says what kept the server from starting; once it is ready, it ends well.
 pub fn run(options: ServeOptions) -> Result<(), ServeError> {
     log_to_stderr();
+    hide_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("wakeful-control")
@@ -63,6 +65,14 @@ async fn serve(options: ServeOptions, terminal: Terminal) -> Result<(), ServeErr
     let server =
         Server::assemble(&options, &folder, terminal, ground, &listeners, &project).await?;
     server.go(&options, project, listeners, began).await
+}
+
+/// Keeps other processes of this user, workers among them, from reading our memory and the
+/// environment we were started with: both hold secrets. Root may read them all the same.
+fn hide_memory() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "other processes of this user can read the server's memory");
+    }
 }
 
 /// The server's own log: warnings and errors, or what `WAKEFUL_LOG` asks for (such as `debug` or
