@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use tempfile::TempDir;
@@ -181,9 +181,7 @@ fn remove_stale_work(cache: &Path) {
         let old = entry
             .metadata()
             .and_then(|meta| meta.modified())
-            .is_ok_and(|time| {
-                SystemTime::now().duration_since(time).unwrap_or_default() > limits::STALE_WORK
-            });
+            .is_ok_and(|time| time.elapsed().unwrap_or_default() > limits::STALE_WORK);
         if old && entry.file_name().to_string_lossy().starts_with(WORK) {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -276,7 +274,7 @@ mod tests {
         for folder in [&old, &new] {
             fs::create_dir_all(folder).unwrap();
         }
-        let long_ago = SystemTime::now() - 2 * limits::STALE_WORK;
+        let long_ago = fs::metadata(&old).unwrap().modified().unwrap() - 2 * limits::STALE_WORK;
         File::open(&old).unwrap().set_modified(long_ago).unwrap();
         fetch(&machine, pin, &Heard::default()).await.unwrap();
         assert!(!old.exists() && new.exists());

@@ -19,7 +19,7 @@ pub enum ResponseBody {
     /// All of it.
     Full(Option<Bytes>),
     /// Piece by piece, from a worker.
-    Stream(Streamed),
+    Stream(Box<Streamed>),
 }
 
 /// A body on its way from a worker to the caller. When it ends, its run is recorded.
@@ -62,10 +62,10 @@ impl ResponseBody {
     }
 
     pub(super) fn stream(going: Going, announced: Option<u64>) -> Self {
-        Self::Stream(Streamed {
+        Self::Stream(Box::new(Streamed {
             going: Some(going),
             announced,
-        })
+        }))
     }
 }
 

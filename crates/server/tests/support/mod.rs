@@ -335,10 +335,6 @@ pub fn is_alive(pid: u32) -> bool {
 }
 
 /// A short breath between two looks at a condition.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "between two looks at a condition"
-)]
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
