@@ -89,6 +89,7 @@ impl S3 {
         } else {
             self.service.call(request).await?
         };
+        response = error::with_message(response);
         // A client that waits for `100 Continue` has not begun with its body, and may not at all.
         let reusable = if waits_for_go {
             !rest.is_left()
