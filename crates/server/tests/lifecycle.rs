@@ -312,3 +312,32 @@ fn the_second_signal_stops_at_once_and_what_ran_runs_again() {
         "an interrupted attempt is not charged: {run:#}"
     );
 }
+
+/// Nobody watches a server for what goes well.
+#[test]
+fn serve_shows_what_did_not_succeed() {
+    let project = Project::of(&[
+        (
+            "wakeful.toml",
+            "name = \"quiet\"\n[function.page]\nauth = \"none\"\n\
+             routes = { \"GET /good\" = \"good\", \"GET /bad\" = \"bad\" }\n",
+        ),
+        (
+            "functions/page.js",
+            "exports.good = (req, res) => { console.log('a line'); res.send('ok'); };\n\
+             exports.bad = () => { throw new TypeError('no such page'); };",
+        ),
+    ]);
+    let server = project.serve();
+    assert_eq!(server.curl("/good", &[]).0, 200);
+    assert_eq!(server.curl("/bad", &[]).0, 500);
+    let output = server.until("the failure is shown", || {
+        let output = project.output();
+        output.contains("functions/page.js:2").then_some(output)
+    });
+    assert!(output.contains("✗ GET /bad 500"), "{output}");
+    assert!(output.contains("TypeError: no such page"), "{output}");
+    for unwanted in ["GET /good", "a line"] {
+        assert!(!output.contains(unwanted), "{output}");
+    }
+}

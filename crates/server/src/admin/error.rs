@@ -20,6 +20,8 @@ use crate::{control::InvokeError, vault::VaultError};
 pub(super) enum ApiError {
     #[error("an admin key is needed")]
     Unauthorized,
+    #[error("this admin key is not known")]
+    UnknownKey,
     #[error("this server does not go by the name `{0}`")]
     WrongHost(String),
     #[error("there is no {what} `{name}`")]
@@ -73,7 +75,7 @@ impl ApiError {
 
     fn answer(&self) -> Answer {
         match self {
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Unauthorized | Self::UnknownKey => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::WrongHost(_) => (StatusCode::MISDIRECTED_REQUEST, "wrong_host"),
             Self::NotFound { .. } => NOT_FOUND,
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no_such_route"),
@@ -97,6 +99,10 @@ impl ApiError {
             Self::Unauthorized => Some(
                 "send `Authorization: Bearer <admin key>`; the commands take it from WAKEFUL_KEY, \
                  or from the data folder of a server on this machine",
+            ),
+            Self::UnknownKey => Some(
+                "it was removed, or it is another server's; the commands take it from WAKEFUL_KEY \
+                 where that is set, and otherwise from the data folder of a server on this machine",
             ),
             Self::WrongHost(_) => {
                 Some("reach it by its IP address, by `localhost`, or by the name it was given")
@@ -225,7 +231,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         match &self {
-            Self::Unauthorized => {
+            Self::Unauthorized | Self::UnknownKey => {
                 headers.insert(
                     header::WWW_AUTHENTICATE,
                     HeaderValue::from_static("Bearer realm=\"wakeful\""),

@@ -46,11 +46,10 @@ fn is_ours(name: &str, ours: &[String]) -> bool {
 
 /// Refuses requests without an admin key.
 pub(super) async fn key(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let key = bearer(request.headers());
-    if key.is_some_and(|key| admin.control.vault.verify_admin_key(key)) {
-        next.run(request).await
-    } else {
-        ApiError::Unauthorized.into_response()
+    match bearer(request.headers()) {
+        Some(key) if admin.control.vault.verify_admin_key(key) => next.run(request).await,
+        Some(_) => ApiError::UnknownKey.into_response(),
+        None => ApiError::Unauthorized.into_response(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! What can be typed after `wakeful`.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{
     Args, Parser, Subcommand, ValueHint,
     builder::{OsStringValueParser, TypedValueParser},
 };
 use wakeful_core::{
-    id::RunId,
+    id::{EventId, RunId},
     name::{
         BucketName, EnvironmentName, FunctionName, HandlerName, KeyName, ProjectName, SecretName,
     },
@@ -55,7 +55,7 @@ pub enum Command {
 Examples:
   wakeful dev
   wakeful dev examples/photos
-  wakeful dev --http 127.0.0.1:0 --addr-file addresses.json   for scripts: any free port")]
+  wakeful dev --http 127.0.0.1:0 --addr-file /tmp/addresses.json   for scripts: any free port")]
     Dev(ServeArgs),
     /// Run a project for production: nothing is watched, nothing is lenient
     #[command(after_help = "\
@@ -113,7 +113,7 @@ Examples:
   wakeful runs --function thumbnail --state dead
   wakeful runs --since 10m --json")]
     Runs(RunsArgs),
-    /// Show a run: its event, attempts, waits, logs and error
+    /// Show a run: its event, attempts, waits, logs and error; of an event, its runs
     Show(ShowArgs),
     /// Print log lines, and follow them
     #[command(after_help = "\
@@ -173,7 +173,7 @@ pub struct ServeArgs {
     /// The folder of the server's state [default: .wakeful in the project]
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA", hide_env_values = true, value_parser = folder())]
     pub data: Option<PathBuf>,
-    /// Write the addresses and keys to this file (JSON, for the owner alone) once all is ready
+    /// Write the addresses and keys to this file, outside the project's folder, once all is ready
     #[arg(long, value_name = "FILE")]
     pub addr_file: Option<PathBuf>,
     /// The environment whose settings apply [default: dev, or production with `serve`]
@@ -282,10 +282,35 @@ pub struct RunsArgs {
 /// `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The run, as `wakeful runs` lists it
-    pub run: RunId,
+    /// The run, as `wakeful runs` lists it, or an event: then its runs
+    #[arg(value_name = "RUN|EVENT")]
+    pub what: RunOrEvent,
     #[command(flatten)]
     pub ask: AskArgs,
+}
+
+/// What can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunOrEvent {
+    /// `run_…`
+    Run(RunId),
+    /// `evt_…`
+    Event(EventId),
+}
+
+/// A text that is the id of neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected the id of a run (`run_…`) or of an event (`evt_…`)")]
+pub struct NeitherRunNorEvent;
+
+impl FromStr for RunOrEvent {
+    type Err = NeitherRunNorEvent;
+
+    fn from_str(text: &str) -> Result<Self, NeitherRunNorEvent> {
+        let run = text.parse().map(Self::Run);
+        run.or_else(|_| text.parse().map(Self::Event))
+            .map_err(|_| NeitherRunNorEvent)
+    }
 }
 
 /// `logs`.

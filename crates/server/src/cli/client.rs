@@ -1,6 +1,7 @@
 //! Speaks to the admin API.
 
 use std::{
+    convert::Infallible,
     io::{BufRead, BufReader, Read},
     time::Duration,
 };
@@ -145,18 +146,18 @@ impl Client {
         self.send(&path, request.body(()))
     }
 
-    /// Each line of a streamed answer that is not empty. A line that says that the server ends
-    /// the stream with an error becomes one.
-    pub(super) fn lines<T: DeserializeOwned>(
+    /// Each line that is not empty of a streamed answer that has no end: when it ends, or breaks
+    /// off, the server is gone. A line that says why the server ends it becomes that error.
+    pub(super) fn follow<T: DeserializeOwned>(
         &self,
         path: &str,
         query: Query,
         mut each: impl FnMut(T) -> Result<(), CliError>,
-    ) -> Result<(), CliError> {
+    ) -> Result<Infallible, CliError> {
         let body = self.stream(path, query)?.into_body();
         let reader = BufReader::new(body.into_with_config().limit(u64::MAX).reader());
         for line in reader.lines() {
-            let line = line.map_err(|error| broken(path, &error))?;
+            let Ok(line) = line else { break };
             if line.is_empty() {
                 continue;
             }
@@ -164,13 +165,17 @@ impl Client {
                 Ok(item) => each(item)?,
                 Err(error) => {
                     return Err(match serde_json::from_str::<ErrorBody>(&line) {
+                        Ok(body) if body.error.code == "stopping" => break,
                         Ok(body) => CliError::Refused(body.error),
                         Err(_) => broken(path, &error),
                     });
                 }
             }
         }
-        Ok(())
+        Err(CliError::NoServer {
+            message: "the server stopped".to_owned(),
+            help: "once it runs again, this goes on".to_owned(),
+        })
     }
 
     fn request(

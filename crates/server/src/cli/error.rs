@@ -1,11 +1,16 @@
 //! How a command fails, and the exit code of each failure.
 
-use std::{io, process::ExitCode};
+use std::{fs, io, path::Path, process::ExitCode};
 
 use wakeful_core::manifest::Problems;
+use wakeful_databases::InvalidUrl;
 
 use crate::{
-    addresses::AddressFileError, admin::model::ErrorInfo, options::ServeError, vault::VaultError,
+    addresses::AddressFileError,
+    admin::model::ErrorInfo,
+    deploy::{BuildError, DotEnvError, ManifestError, Missing},
+    options::ServeError,
+    vault::VaultError,
 };
 
 /// Why a command failed.
@@ -106,12 +111,12 @@ impl CliError {
             | Self::NoMatch
             | Self::Broken { .. }
             | Self::File { .. }
-            | Self::Serve(_)
             | Self::Declined
             | Self::Output(_) => 1,
             Self::Manifest | Self::Mistakes(_) | Self::Filter(_) | Self::Input { .. } => 3,
             Self::NoServer { .. } => 4,
             Self::NoKey(_) => 5,
+            Self::Serve(error) => of_serve(error),
             Self::Addresses(error) => match error {
                 AddressFileError::Read { .. } => 4,
                 AddressFileError::Write { .. } => 1,
@@ -170,12 +175,70 @@ fn of_vault(error: &VaultError) -> u8 {
     }
 }
 
+/// Why a server did not start: what its user wrote is an input, as it is for `check`.
+fn of_serve(error: &anyhow::Error) -> u8 {
+    let is_input = error.chain().any(|cause| {
+        cause.is::<Missing>()
+            || cause.is::<DotEnvError>()
+            || cause.is::<InvalidUrl>()
+            || matches!(
+                cause.downcast_ref(),
+                Some(BuildError::Missing(..) | BuildError::DotEnv(_))
+            )
+    });
+    match error.downcast_ref::<VaultError>() {
+        _ if is_input => 3,
+        Some(
+            error @ (VaultError::WrongKey { .. }
+            | VaultError::NoKey { .. }
+            | VaultError::InvalidKey { .. }),
+        ) => of_vault(error),
+        _ => 1,
+    }
+}
+
 impl From<ServeError> for CliError {
     fn from(error: ServeError) -> Self {
         match error {
             ServeError::Manifest(problems) => Self::Mistakes(problems),
-            ServeError::Failed(error) => Self::Serve(error),
+            ServeError::Failed(error) => match error.downcast::<ManifestError>() {
+                Ok(error) => error.into(),
+                Err(error) => Self::Serve(error),
+            },
         }
+    }
+}
+
+impl From<ManifestError> for CliError {
+    fn from(error: ManifestError) -> Self {
+        match error {
+            ManifestError::Mistakes(problems) => Self::Mistakes(problems),
+            ManifestError::Unreadable { path, cause } => match cause.kind() {
+                io::ErrorKind::InvalidData => not_utf8(&path),
+                io::ErrorKind::NotFound => {
+                    Self::input(ManifestError::Unreadable { path, cause }.to_string())
+                }
+                _ => Self::input(format!("{} cannot be read: {cause}", path.display())),
+            },
+        }
+    }
+}
+
+/// A manifest that no TOML reader can read, as some editors write it.
+fn not_utf8(path: &Path) -> CliError {
+    let bytes = fs::read(path).unwrap_or_default();
+    let what = match (bytes.as_slice(), str::from_utf8(&bytes)) {
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => "it is UTF-16".to_owned(),
+        (_, Err(error)) => {
+            let good = &bytes[..error.valid_up_to()];
+            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            format!("line {line} has the byte 0x{:02X}", bytes[good.len()])
+        }
+        (_, Ok(_)) => "it was when it was read".to_owned(),
+    };
+    CliError::Input {
+        message: format!("{} is not UTF-8: {what}", path.display()),
+        help: Some("save it as UTF-8, as TOML demands".to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod client;
 mod command;
 mod error;
+mod failure_text;
 mod help;
 mod out;
 mod problems;
@@ -18,6 +19,7 @@ use clap::FromArgMatches;
 
 pub use args::{Cli, Command};
 pub use error::CliError;
+pub use failure_text::FailureText;
 pub use help::command;
 pub use problems::render_problems;
 

@@ -3,7 +3,8 @@
 use std::{fmt, ops::Range};
 
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, Severity, SourceCode, SourceSpan, SpanContents,
 };
 use serde::Serialize;
 use wakeful_core::manifest::{Problem, Problems, Source};
@@ -39,7 +40,7 @@ fn render_problem(source: &Source, problem: &Problem, severity: Severity, colour
         .with_links(false)
         .with_width(100);
     let report = Report {
-        source: NamedSource::new(&source.name, source.text.clone()),
+        source: Text(source),
         problem,
         severity,
     };
@@ -54,7 +55,7 @@ fn render_problem(source: &Source, problem: &Problem, severity: Severity, colour
 /// A problem as miette understands it.
 #[derive(Debug)]
 struct Report<'a> {
-    source: NamedSource<String>,
+    source: Text<'a>,
     problem: &'a Problem,
     severity: Severity,
 }
@@ -90,6 +91,32 @@ impl Diagnostic for Report<'_> {
         let also =
             also.map(move |(at, label)| LabeledSpan::new_with_span(Some(label.clone()), span(at)));
         Some(Box::new(std::iter::once(here).chain(also)))
+    }
+}
+
+/// A manifest as miette reads it. Places far apart are shown each with the lines around it: a
+/// plain text tells miette more lines than it hands over, and then everything between is shown.
+#[derive(Debug)]
+struct Text<'a>(&'a Source);
+
+impl SourceCode for Text<'_> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let read = self.0.text.read_span(span, before, after)?;
+        let lines = read.data().split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty()).count();
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.0.name.clone(),
+            read.data(),
+            *read.span(),
+            read.line(),
+            read.column(),
+            lines,
+        )))
     }
 }
 
@@ -132,4 +159,44 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = before.matches('\n').count() + 1;
     (line, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use wakeful_core::manifest::{self, Files, Found};
+
+    use super::*;
+
+    struct AnyFile;
+
+    impl Files for AnyFile {
+        fn look(&self, _: &Path) -> Found {
+            Found::File
+        }
+    }
+
+    /// Two routes that collide, with so many lines between them.
+    fn collision(lines: usize) -> String {
+        let between = "# between\n".repeat(lines);
+        let text = format!(
+            "name = \"p\"\n\n[function.a]\ncode = \"a.js\"\n[function.a.routes]\n\
+             \"GET /a/{{b}}\" = \"one\"\n{between}\n[function.c]\ncode = \"c.js\"\n\
+             [function.c.routes]\n\"GET /a/{{d}}\" = \"two\"\n"
+        );
+        let name = "wakeful.toml".to_owned();
+        let read = manifest::load(&Source { name, text }, &"dev".parse().unwrap(), &AnyFile);
+        render_problems(&read.err().unwrap(), false)
+    }
+
+    #[test]
+    fn places_far_apart_are_shown_without_what_is_between() {
+        let text = collision(40);
+        assert!(text.matches("# between").count() <= 1, "{text}");
+        for shown in ["GET /a/{b}", "GET /a/{d}", "of function `a`", "here"] {
+            assert!(text.contains(shown), "{text}");
+        }
+        assert_eq!(text.matches("╭─[wakeful.toml:").count(), 2, "{text}");
+    }
 }

@@ -200,9 +200,28 @@ pub(super) fn harmless(text: &str) -> String {
     out
 }
 
+/// The same on one line: what would break it, or make it look like another one, is escaped too.
+pub(super) fn one_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// The same below a line that begins with something else: further lines are set off, so that
+/// none can pass for a line of its own.
+pub(super) fn set_off(text: &str) -> String {
+    harmless(text).replace('\n', "\n    ")
+}
+
 /// The first line, cut to `most` characters.
 pub(super) fn brief(text: &str, most: usize) -> String {
-    let line = harmless(text.lines().next().unwrap_or_default());
+    cut(harmless(text.lines().next().unwrap_or_default()), most)
+}
+
+/// All of it on one line, cut to `most` characters.
+pub(super) fn brief_line(text: &str, most: usize) -> String {
+    cut(one_line(text), most)
+}
+
+fn cut(line: String, most: usize) -> String {
     if line.chars().count() <= most {
         return line;
     }
@@ -283,5 +302,8 @@ mod tests {
         );
         assert_eq!(brief("héllo wörld\nmore", 6), "héllo…");
         assert_eq!(brief("short", 6), "short");
+        assert_eq!(one_line("a\nb\tc\x07"), "a\\nb\\tc\\u{7}");
+        assert_eq!(brief_line("a\nbcd", 4), "a\\n…");
+        assert_eq!(set_off("a\n12:00 b"), "a\n    12:00 b");
     }
 }

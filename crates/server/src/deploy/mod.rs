@@ -21,7 +21,7 @@ mod watch;
 
 pub use build::{BuildError, Builder, BuilderOptions};
 pub use draining::Draining;
-pub use environment::Environment;
+pub use environment::{DotEnvError, Environment, Missing};
 pub use manifest::{ManifestError, read};
 pub use relevance::Relevance;
 pub use reload::{Apply, Deployer};

@@ -79,7 +79,13 @@ impl Refusal {
                  Bearer KEY` or `x-api-key: KEY`"
                 .into(),
             Self::WrongKey => "the function key is not known".into(),
-            Self::TooLarge(limit) => format!("the body is larger than {limit} bytes"),
+            Self::TooLarge(limit) => match detail {
+                Detail::Full => format!(
+                    "the body is larger than {}: the function's `max_body` in wakeful.toml",
+                    size(*limit)
+                ),
+                Detail::Brief => format!("the body is larger than {}", size(*limit)),
+            },
             Self::BadPath => "the path has an escape that is no UTF-8".into(),
             Self::TargetTooLong => "the path and query are longer than 64 KiB".into(),
             Self::BrokenBody => "the request's body broke off".into(),
@@ -173,13 +179,73 @@ fn described(failure: &Failure, detail: Detail) -> String {
         FailureKind::NotStarted => "no worker could be started",
         FailureKind::Interrupted => "the server stopped before the function ended",
     };
-    let effect =
-        match failure.kind.may_have_taken_effect() && failure.kind != FailureKind::UserError {
-            true => "; it may have taken effect",
-            false => "",
-        };
+    let may_have = failure.kind.may_have_taken_effect() && failure.kind != FailureKind::UserError;
+    let said = detail == Detail::Full && failure.message.contains(EFFECT);
+    let effect = match may_have && !said {
+        true => format!("; it {EFFECT}"),
+        false => String::new(),
+    };
+    // Our own descriptions have the kind's word for a name, which says nothing more.
+    let name = match failure.name == failure.kind.as_str() {
+        true => String::new(),
+        false => format!("{}: ", failure.name),
+    };
     match detail {
-        Detail::Full => format!("{what}{effect}: {}: {}", failure.name, failure.message),
+        Detail::Full => format!("{what}{effect}: {name}{}", failure.message),
         Detail::Brief => format!("{what}{effect}"),
+    }
+}
+
+/// What a caller must know before it tries again.
+const EFFECT: &str = "may have taken effect";
+
+/// A limit as people write it: `6 MiB`, `1.5 MiB`, `512 KiB`.
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    match bytes {
+        b if b % MIB == 0 => format!("{} MiB", b / MIB),
+        b if b > MIB => format!("{:.1} MiB", b as f64 / MIB as f64),
+        b if b % KIB == 0 => format!("{} KiB", b / KIB),
+        b => format!("{b} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_say_things_once_and_in_units() {
+        for (bytes, expected) in [
+            (6 << 20, "6 MiB"),
+            (3 << 19, "1.5 MiB"),
+            (512 << 10, "512 KiB"),
+            (6_000_000, "5.7 MiB"),
+            (1500, "1500 bytes"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+        let large = Refusal::TooLarge(6 << 20);
+        assert!(large.message(Detail::Full).contains("`max_body`"));
+        assert_eq!(
+            large.message(Detail::Brief),
+            "the body is larger than 6 MiB"
+        );
+
+        let why = "no answer within its time of 1s; the attempt may have taken effect";
+        let late = Refusal::Failed(Failure::ours(FailureKind::Timeout, why));
+        for (detail, expected) in [
+            (
+                Detail::Full,
+                format!("the function took longer than its timeout: {why}"),
+            ),
+            (
+                Detail::Brief,
+                "the function took longer than its timeout; it may have taken effect".to_owned(),
+            ),
+        ] {
+            assert_eq!(late.message(detail), expected);
+        }
     }
 }

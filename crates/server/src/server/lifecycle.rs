@@ -28,9 +28,11 @@ use crate::{
     gateway::{self, Detail, Gateway},
     operator::Operator,
     options::{Mode, ServeError, ServeOptions},
-    terminal::Started,
+    terminal::{Follow, Started},
 };
 
+/// How long the ready message waits for the capture of the databases to begin.
+const CAPTURE_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections of the admin API at once.
 const ADMIN_CONNECTIONS: usize = 256;
 /// How often what nobody needs any more is dropped.
@@ -106,6 +108,7 @@ impl Server {
             .wake_all()
             .await
             .context("the store could not be read")?;
+        self.sources.listening(&project, CAPTURE_PATIENCE).await;
         let file = self.address_file()?;
         self.write_addresses(options, &file)?;
         self.terminal.started(&Started {
@@ -113,17 +116,20 @@ impl Server {
             mode: options.mode,
             project: &project,
             addresses: &file,
+            folder: &self.folder,
+            data: &self.ground.data,
             first_admin_key: first_admin_key.as_deref(),
             took: began.elapsed(),
         });
         if options.mode == Mode::Dev {
             self.write_schema();
-            let (runs, logs) = (
-                self.recorder.runs().subscribe(),
-                self.recorder.logs().subscribe(),
-            );
-            tokio::spawn(self.terminal.clone().follow(runs, logs));
         }
+        let runs = self.recorder.runs().subscribe();
+        let shown = match options.mode {
+            Mode::Dev => Follow::Everything(runs, self.recorder.logs().subscribe()),
+            Mode::Serve => Follow::Troubles(runs),
+        };
+        tokio::spawn(self.terminal.clone().follow(shown));
         self.spawn_upkeep(options.mode, &running.intake);
         self.follow_changes(options.mode, &running.intake);
         signals.asked().await;

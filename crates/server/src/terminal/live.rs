@@ -3,15 +3,43 @@
 use jiff::{Timestamp as At, tz::TimeZone};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use wakeful_core::{
+    port::Clock as _,
     run::{LogLevel, LogLine, LogStream, Run, RunState},
     time::Timestamp,
 };
 
 use super::{Terminal, paint};
+use crate::clock::SystemClock;
+
+/// What of that is shown.
+pub enum Follow {
+    /// Every run and every line.
+    Everything(Receiver<Run>, Receiver<LogLine>),
+    /// The runs that did not succeed, or not yet.
+    Troubles(Receiver<Run>),
+}
 
 impl Terminal {
     /// Shows what happens until its senders are gone.
-    pub async fn follow(self, mut runs: Receiver<Run>, mut logs: Receiver<LogLine>) {
+    pub async fn follow(self, what: Follow) {
+        match what {
+            Follow::Everything(runs, logs) => self.follow_all(runs, logs).await,
+            Follow::Troubles(runs) => self.follow_troubles(runs).await,
+        }
+    }
+
+    async fn follow_troubles(self, mut runs: Receiver<Run>) {
+        loop {
+            match runs.recv().await {
+                Ok(run) if is_trouble(run.state) => self.run(&run),
+                Ok(_) => {}
+                Err(RecvError::Lagged(lost)) => self.lagged(lost),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn follow_all(self, mut runs: Receiver<Run>, mut logs: Receiver<LogLine>) {
         loop {
             // A line of a run is shown before the run's end: logs first.
             tokio::select! {
@@ -31,15 +59,12 @@ impl Terminal {
     }
 
     fn lagged(&self, lost: u64) {
-        self.say(
-            &self
-                .paint
-                .dim(&format!("… {lost} lines more than a terminal can follow")),
-        );
+        let text = format!("… {lost} more than a terminal can follow");
+        self.say(&self.paint.dim(&text));
     }
 
     fn line(&self, line: &LogLine) {
-        let text = paint::printable(&line.text);
+        let text = paint::set_off(&line.text);
         let text = match line.level {
             LogLevel::Error => self.paint.red(&text),
             LogLevel::Warn => self.paint.yellow(&text),
@@ -54,7 +79,7 @@ impl Terminal {
         let fields = line
             .fields
             .as_ref()
-            .map(|f| format!(" {}", self.paint.dim(f)));
+            .map(|f| format!(" {}", self.paint.dim(&paint::one_line(f))));
         self.say(&format!(
             "{} {} {} {text}{}",
             self.paint.dim(&clock(line.at)),
@@ -91,9 +116,10 @@ impl Terminal {
         };
         let mut line = format!(
             "{} {} {mark} {}{status}{state} {}",
-            paint.dim(&clock(run.ended_at.unwrap_or(run.accepted_at))),
+            // What is not over has come to this state just now.
+            paint.dim(&clock(run.ended_at.unwrap_or_else(|| SystemClock.now()))),
             paint.cyan(&format!("{:12}", run.function)),
-            paint::printable(&run.about),
+            paint::one_line(&run.about),
             paint.dim(&took.unwrap_or_default())
         );
         if let (Some(failure), true) = (&run.failure, run.state != RunState::Succeeded) {
@@ -104,6 +130,14 @@ impl Terminal {
             ));
         }
         self.say(line.trim_end());
+    }
+}
+
+/// Whether whoever runs a server wants to hear of it.
+fn is_trouble(state: RunState) -> bool {
+    match state {
+        RunState::Failed | RunState::Dead | RunState::Retrying | RunState::Held => true,
+        RunState::Succeeded | RunState::Discarded | RunState::Queued | RunState::Running => false,
     }
 }
 

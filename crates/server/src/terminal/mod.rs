@@ -16,10 +16,11 @@ use wakeful_core::{
 use wakeful_databases::{Observer, Report as CaptureReport};
 
 use crate::{
-    cli::render_problems,
+    cli::{FailureText, render_problems},
     deploy::{ManifestError, Report},
     undeclared::Undeclared,
 };
+pub use live::Follow;
 use paint::Paint;
 pub use start::Started;
 use writer::Writer;
@@ -129,13 +130,15 @@ impl Terminal {
         }
     }
 
-    /// A failure with its stack, indented.
+    /// A failure with its place or stack, indented.
     fn failure(&self, failure: &Failure) -> String {
-        let text = match &failure.stack {
-            Some(stack) => stack.clone(),
-            None => format!("{}: {}", failure.name, failure.message),
-        };
-        let lines = text.lines().map(|line| format!("    {line}"));
+        let stack = failure.stack.as_deref();
+        let text = FailureText::of(failure.kind, &failure.name, &failure.message, stack);
+        let lines = text
+            .head
+            .lines()
+            .chain(text.stack.iter().map(String::as_str));
+        let lines = lines.map(|line| format!("    {}", paint::one_line(line)));
         self.paint.dim(&lines.collect::<Vec<_>>().join("\n"))
     }
 }

@@ -91,6 +91,23 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The same where only one line has room: what would begin another one is escaped as well.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    match printable(text) {
+        text if text.contains('\n') => Cow::Owned(text.replace('\n', "\\n")),
+        text => text,
+    }
+}
+
+/// The same for a text that may have several lines: those after the first are set off, so that
+/// none can pass for a line of its own.
+pub(super) fn set_off(text: &str) -> Cow<'_, str> {
+    match printable(text) {
+        text if text.contains('\n') => Cow::Owned(text.replace('\n', "\n      ")),
+        text => text,
+    }
+}
+
 /// The length of the colour sequence that a text begins with; 0 for none.
 fn colour_length(text: &str) -> usize {
     let Some(inside) = text.strip_prefix("\x1b[") else {
@@ -108,7 +125,7 @@ fn colour_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, printable};
+    use super::{duration, one_line, printable, set_off};
     use std::time::Duration;
 
     #[test]
@@ -128,6 +145,8 @@ mod tests {
     fn what_moves_a_cursor_is_shown_and_not_done() {
         assert_eq!(printable("plain ü"), "plain ü");
         assert_eq!(printable("\x1b[31mred\x1b[0m"), "\x1b[31mred\x1b[0m");
+        assert_eq!(one_line("a\nb\tc"), "a\\nb\tc");
+        assert_eq!(set_off("a\n12:00:00 b"), "a\n      12:00:00 b");
         assert_eq!(printable("a\x1b[2Jb\rc\u{9b}"), "a\\u{1b}[2Jb\\rc\\u{9b}");
     }
 }

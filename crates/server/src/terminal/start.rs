@@ -1,6 +1,6 @@
 //! The first screen: listeners, functions, and what wakes them.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use wakeful_core::{
     name::Scope,
@@ -8,7 +8,11 @@ use wakeful_core::{
 };
 
 use super::{Terminal, paint};
-use crate::{addresses::AddressFile, live::in_words, options::Mode};
+use crate::{
+    addresses::AddressFile,
+    live::in_words,
+    options::{DATA_FOLDER, Mode},
+};
 
 /// A server that is ready.
 pub struct Started<'a> {
@@ -20,10 +24,28 @@ pub struct Started<'a> {
     pub project: &'a Project,
     /// Where its listeners are.
     pub addresses: &'a AddressFile,
+    /// The project's folder.
+    pub folder: &'a Path,
+    /// The data folder.
+    pub data: &'a Path,
     /// The admin key, at the very first start of `serve`: it is shown once.
     pub first_admin_key: Option<&'a str>,
     /// Since the command was given.
     pub took: Duration,
+}
+
+/// How the other commands find this server.
+fn reached(folder: &Path, data: &Path) -> String {
+    if data == folder.join(DATA_FOLDER) {
+        return "`wakeful` commands in the project's folder find it by themselves".to_owned();
+    }
+    let data = data.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@".contains(c);
+    let quoted = match data.chars().all(plain) {
+        true => data,
+        false => format!("'{}'", data.replace('\'', r"'\''")),
+    };
+    format!("for `wakeful` commands: export WAKEFUL_DATA={quoted}")
 }
 
 impl Terminal {
@@ -48,7 +70,7 @@ impl Terminal {
             format!(
                 "  admin API   {}   {}",
                 paint.cyan(&format!("http://{}", addresses.admin)),
-                paint.dim("(`wakeful` commands in this folder find it by themselves)")
+                paint.dim(&format!("({})", reached(started.folder, started.data)))
             ),
             format!(
                 "  AWS (S3)    {}   {}",
@@ -107,5 +129,21 @@ impl Terminal {
             }
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_the_server_is_found() {
+        let check = |data: &str, expected: &str| {
+            let text = reached(Path::new("/p/shop"), Path::new(data));
+            assert!(text.contains(expected), "{text}");
+        };
+        check("/p/shop/.wakeful", "by themselves");
+        check("/var/lib/wakeful", "export WAKEFUL_DATA=/var/lib/wakeful");
+        check("/it's here", r"export WAKEFUL_DATA='/it'\''s here'");
     }
 }

@@ -121,6 +121,9 @@ async fn every_route_exists_and_wants_a_key() {
             if needs_key && method != Method::HEAD {
                 let body: Value = serde_json::from_slice(&body).unwrap();
                 assert_eq!(body["error"]["code"], "unauthorized");
+                let known = key.is_some_and(|key| key.starts_with("Bearer "));
+                let said = body["error"]["message"].as_str().unwrap();
+                assert_eq!(said.contains("is not known"), known, "{said}");
             }
         }
     }
@@ -392,9 +395,12 @@ async fn a_run_with_everything() {
     assert_eq!(shown["origin"], "bucket:photos");
     assert_eq!(shown["event"]["type"], "wakeful.bucket.created");
     assert_eq!(shown["deliveries"][0]["id"], dead.to_string());
+    assert_eq!(shown["runs"][0]["id"], dead.to_string());
 
     // The history may be lost without losing the run.
-    let (unrecorded, _) = rig.die("hello").await;
+    let (unrecorded, its_event) = rig.die("hello").await;
+    let shown = rig.get(&format!("/v1/events/{its_event}")).await;
+    assert_eq!(shown["runs"][0]["id"], unrecorded.to_string());
     let body = rig.get(&format!("/v1/runs/{unrecorded}")).await;
     assert_eq!(body["run"]["state"], "dead");
     assert_eq!(body["run"]["failure"]["name"], "TypeError");

@@ -181,6 +181,32 @@ async fn runs_logs_and_dead_letters() {
         scene.run(&["dead", "show", &dead.to_string()]).await.len(),
         shown.len()
     );
+    // An event is shown by its only run, or by the list of them.
+    assert_eq!(
+        scene.run(&["show", &event.to_string()]).await.len(),
+        shown.len()
+    );
+    let second = scene
+        .rig
+        .record("hello", RunState::Succeeded, Some(event))
+        .to_string();
+    let both = scene.run(&["show", &event.to_string()]).await;
+    assert!(
+        both.contains(&second) && both.contains(&dead.to_string()) && both.contains("\"size\": 7"),
+        "{both}"
+    );
+    assert!(!both.contains(&good.to_string()), "{both}");
+
+    // No runs is one thing, no such function another.
+    let none = scene
+        .run(&["runs", "--function", "hello", "--state", "held"])
+        .await;
+    assert_eq!(none, "No runs.\n");
+    let (code, errors) = scene.fail(&["runs", "--function", "nope"]).await;
+    assert!(
+        code == 1 && errors.contains("there is no function `nope`"),
+        "{errors}"
+    );
 
     let logs = scene.run(&["logs", "--level", "warn"]).await;
     assert!(logs.ends_with("warn  hello careful \\u{1b}[2J\n"), "{logs}");
@@ -245,6 +271,33 @@ async fn logs_are_followed_and_the_end_of_the_pipe_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_hears_that_the_server_stopped() {
+    let scene = Scene::new().await;
+    scene.rig.log("hello", None, LogLevel::Info, "one\ntwo");
+    let mut child = wakeful(scene.here(), &["logs", "-f"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (first, second) = tokio::task::spawn_blocking(move || {
+        let mut line = || lines.next().unwrap().unwrap();
+        (line(), line())
+    })
+    .await
+    .unwrap();
+    // Nothing in a line can pass for a line of its own.
+    assert!(first.ends_with("one"), "{first}");
+    assert_eq!(second, "    two");
+    scene.rig.stop.cancel();
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let ended = ended.await.unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(4), "{errors}");
+    assert!(errors.contains("the server stopped"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_go_in_and_come_out() {
     let scene = Scene::new().await;
     let image: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
@@ -276,6 +329,16 @@ async fn objects_go_in_and_come_out() {
     assert_eq!(list["objects"][0]["key"], "../a/now.txt");
     assert_eq!(list["objects"][0]["content_type"], "text/plain");
     assert_eq!(scene.run(&["bucket", "ls"]).await, "photos\n");
+    let odd = "a\nb\tc";
+    scene
+        .run_with(&["bucket", "put", "photos", "-", "--key", odd], b"x")
+        .await;
+    let list = scene.run(&["bucket", "ls", "photos", "a"]).await;
+    assert!(list.contains("a\\nb\\tc  "), "{list}");
+    assert_eq!(
+        scene.run(&["bucket", "rm", "photos", odd]).await,
+        "photos/a\\nb\\tc removed\n"
+    );
     scene
         .run(&["bucket", "rm", "photos", "../a/now.txt", "cat ü.jpg"])
         .await;
@@ -437,7 +500,59 @@ async fn exit_codes() {
             let error: Value = serde_json::from_str(&errors).unwrap();
             assert!(error["error"]["message"].is_string(), "{errors}");
         }
+        if variables.contains(&("WAKEFUL_KEY", "wrong")) {
+            assert!(errors.contains("this admin key is not known"), "{errors}");
+        }
     }
+}
+
+/// What its user wrote is refused by a server as `check` refuses it.
+#[test]
+fn a_server_refuses_wrong_inputs_like_check() {
+    const ANY_PORT: [&str; 6] = [
+        "--http",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--aws",
+        "127.0.0.1:0",
+    ];
+    let database = |url: &str| format!("name = \"x\"\n[database.shop]\nurl = {url}\n").into_bytes();
+    let literal = database("\"sqlite:shop.db\"");
+    for (manifest, dot_env, expected) in [
+        (None, "", "`wakeful init DIR` makes one"),
+        (
+            Some(b"name = \"a\xe9\"\n".to_vec()),
+            "",
+            "is not UTF-8: line 1 has the byte 0xE9",
+        ),
+        (Some(b"\xff\xfen\0".to_vec()), "", "it is UTF-16"),
+        (
+            Some(database("{ env = \"WAKEFUL_TEST_NO_SUCH\" }")),
+            "",
+            "WAKEFUL_TEST_NO_SUCH is not set",
+        ),
+        (
+            Some(database("{ secret = \"NONE\" }")),
+            "",
+            "the secret NONE is not set",
+        ),
+        (Some(database("\"mysql:x\"")), "", "mysql"),
+        (Some(literal), "no sense here\n", ".env"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(manifest) = manifest {
+            std::fs::write(folder.path().join("wakeful.toml"), manifest).unwrap();
+        }
+        std::fs::write(folder.path().join(".env"), dot_env).unwrap();
+        let output = wakeful(folder.path(), &["dev"]).args(ANY_PORT).output();
+        let output = output.unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{errors}");
+        assert!(errors.contains(expected), "{expected}: {errors}");
+    }
+    let nowhere = wakeful(Path::new("/"), &["serve", "/no/such/folder"]).output();
+    assert_eq!(nowhere.unwrap().status.code(), Some(3));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use wakeful_core::{
     port::Delivery,
 };
 
-use super::{FailureInfo, Time};
+use super::{FailureInfo, RunInfo, Time};
 
 /// One event owed to one trigger, as the store has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -96,6 +96,9 @@ pub struct EventDetail {
     pub event: Box<RawValue>,
     /// The deliveries that are not over, dead ones included.
     pub deliveries: Vec<DeliveryInfo>,
+    /// Its runs, newest first: of what is not over, and of what the history still has.
+    #[serde(default)]
+    pub runs: Vec<RunInfo>,
 }
 
 /// A dead letter.

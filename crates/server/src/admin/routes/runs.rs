@@ -1,5 +1,7 @@
 //! Runs and events.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,6 +10,7 @@ use wakeful_core::delivery::State as DeliveryState;
 use wakeful_core::{
     event::Event,
     id::{EventId, RunId},
+    limits,
     name::FunctionName,
     port::{Delivery, StoreError},
     run::{Run, RunKind, RunState},
@@ -27,6 +30,9 @@ use crate::{
     },
     recorder::about,
 };
+
+/// Longer than the ids of an acceptance, of its events and of their runs, are ever drawn apart.
+const ACCEPTANCE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -126,7 +132,7 @@ pub(super) async fn one(
 
 /// One event
 ///
-/// With the deliveries that are not over.
+/// With the deliveries that are not over, and its runs.
 #[utoipa::path(
     get, operation_id = "get_event", path = "/v1/events/{id}", tag = "events",
     params(("id" = String, Path)),
@@ -143,13 +149,47 @@ pub(super) async fn event(
     let event = store.event(id).await?;
     let event = event.ok_or_else(|| ApiError::not_found("event", id))?;
     let deliveries = store.deliveries_of(id).await?;
+    let mut runs = recorded_of(&admin, id).await?;
+    for delivery in &deliveries {
+        if !runs.iter().any(|run| run.id == delivery.id) {
+            runs.push(of_delivery(delivery, Some(&event)).run);
+        }
+    }
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
     Ok(Json(EventDetail {
         id,
         accepted_at: id.drawn_at().into(),
         origin: event.origin.to_string(),
         event: envelope(&event)?,
         deliveries: deliveries.into_iter().map(DeliveryInfo::from).collect(),
+        runs: runs.into_iter().map(RunInfo::from).collect(),
     }))
+}
+
+/// The event's runs that the history has. Their ids were drawn right after the event's, when it
+/// was accepted, so that only the runs of a moment need to be looked through.
+async fn recorded_of(admin: &Admin, id: EventId) -> Result<Vec<Run>, ApiError> {
+    let history = &admin.control.history;
+    history.flush().await?;
+    let accepted = id.drawn_at();
+    let mut before = RunId::first_at(accepted.plus(ACCEPTANCE));
+    let mut found = Vec::new();
+    loop {
+        let query = RunsQuery {
+            since: Some(accepted),
+            before: Some(before),
+            limit: limits::MAX_ADMIN_PAGE,
+            ..RunsQuery::default()
+        };
+        let page = history.runs(query).await?;
+        let full = page.len() >= limits::MAX_ADMIN_PAGE;
+        let last = page.last().map(|run| run.id);
+        found.extend(page.into_iter().filter(|run| run.event == Some(id)));
+        match last {
+            Some(last) if full => before = last,
+            _ => return Ok(found),
+        }
+    }
 }
 
 /// A damaged event must not hide the run or dead letter it belongs to.

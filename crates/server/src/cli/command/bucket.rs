@@ -106,9 +106,12 @@ fn list(bucket: &BucketName, prefix: &str, limit: usize, ask: &AskArgs) -> Resul
     let now = now();
     let row = |object: &ObjectEntry| {
         vec![
-            (Tone::Bold, object.key.clone()),
+            (Tone::Bold, words::one_line(&object.key)),
             (Tone::Plain, words::bytes(object.size)),
-            (Tone::Plain, object.content_type.clone().unwrap_or_default()),
+            (
+                Tone::Plain,
+                words::one_line(object.content_type.as_deref().unwrap_or_default()),
+            ),
             (Tone::Dim, words::relative(object.modified.0, now)),
         ]
     };
@@ -162,7 +165,7 @@ fn put(
         Format::Json => out.json(&entry),
         Format::Text => {
             let size = words::bytes(entry.size);
-            out.line(&words::harmless(&format!(
+            out.line(&words::one_line(&format!(
                 "{bucket}/{} ({size})",
                 entry.key
             )))
@@ -214,7 +217,10 @@ fn get(
     let written = written?;
     match out.format {
         Format::Json => out.json(&serde_json::json!({ "key": key, "file": file, "size": written })),
-        Format::Text => out.line(&format!("{} ({})", file.display(), words::bytes(written))),
+        Format::Text => {
+            let size = words::bytes(written);
+            out.line(&words::one_line(&format!("{} ({size})", file.display())))
+        }
     }
 }
 
@@ -225,7 +231,7 @@ fn file_of(key: &str) -> Result<&str, CliError> {
         return Err(CliError::Input {
             message: format!(
                 "no file name can be made of the key `{}`",
-                words::harmless(key)
+                words::one_line(key)
             ),
             help: Some("name the file".to_owned()),
         });
@@ -295,7 +301,7 @@ fn remove(bucket: &BucketName, keys: &[String], ask: &AskArgs) -> Result<(), Cli
         client.delete(&object(bucket, key))?;
         removed.push(key);
         if out.format == Format::Text {
-            out.line(&words::harmless(&format!("{bucket}/{key} removed")))?;
+            out.line(&words::one_line(&format!("{bucket}/{key} removed")))?;
         }
     }
     match out.format {

@@ -52,9 +52,7 @@ pub(super) fn run(args: CheckArgs) -> Result<(), CliError> {
             let list = problems.iter().cloned().collect();
             ("error", problems.source().clone(), list, None)
         }
-        Err(error @ ManifestError::Unreadable { .. }) => {
-            return Err(CliError::input(error.to_string()));
-        }
+        Err(error @ ManifestError::Unreadable { .. }) => return Err(error.into()),
     };
     match out.format {
         Format::Json => {
@@ -171,8 +169,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn read_source(path: &Path) -> Result<Source, CliError> {
-    let text =
-        fs::read_to_string(path).map_err(CliError::file(format!("read {}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|cause| ManifestError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    })?;
     Ok(Source {
         name: path.display().to_string(),
         text,

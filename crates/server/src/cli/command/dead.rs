@@ -2,7 +2,7 @@
 
 use wakeful_core::{limits, name::FunctionName, time::Timestamp};
 
-use super::{agreed, now, out, runs};
+use super::{agreed, now, out, run_text, runs};
 use crate::{
     admin::model::{Affected, DeadLetter, DeadList, Selection},
     cli::{
@@ -87,14 +87,14 @@ fn row(dead: &DeadLetter, now: Timestamp) -> Vec<(Tone, String)> {
     let reason = serde_json::to_value(dead.reason).unwrap_or_default();
     let reason = reason.as_str().unwrap_or_default().replace('_', " ");
     let failure = dead.failure.as_ref();
-    let why = failure.map(|failure| format!("{}: {}", failure.name, failure.message));
+    let why = failure.map(|failure| run_text::failure_line(failure, 80));
     vec![
         (Tone::Plain, dead.run.to_string()),
         (Tone::Bold, dead.function.to_string()),
         (Tone::Dim, words::relative(dead.died_at.0, now)),
         (Tone::Warn, reason),
         (Tone::Plain, dead.attempts.to_string()),
-        (Tone::Bad, words::brief(&why.unwrap_or_default(), 80)),
+        (Tone::Bad, why.unwrap_or_default()),
     ]
 }
 

@@ -60,7 +60,7 @@ fn row(function: &FunctionInfo) -> Vec<(Tone, String)> {
     let wakes: Vec<_> = function
         .wakes
         .iter()
-        .map(|text| words::harmless(text))
+        .map(|text| words::one_line(text))
         .collect();
     vec![
         (Tone::Bold, function.name.to_string()),

@@ -42,7 +42,7 @@ pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
         out.json(&reply)?;
     } else if let Some(failure) = &reply.failure {
         let mut stderr = run_text::Stderr::new();
-        run_text::failure(&mut stderr, failure, "")?;
+        run_text::failure_of_run(&mut stderr, failure, "")?;
         let colours = stderr.colours() && colours_wanted();
         let hint = format!("wakeful show {}", reply.run);
         note(&paint(colours, Tone::Dim, &hint));

@@ -27,10 +27,11 @@ pub(super) fn run(args: LogsArgs) -> Result<(), CliError> {
         let query = query
             .with("limit", Some(args.limit))
             .with("follow", Some(true));
-        return client.lines("/v1/logs", query, |line: LogEntry| {
+        let end = client.follow("/v1/logs", query, |line: LogEntry| {
             one(&mut out, &line, named)?;
             out.flush()
         });
+        return end.map(|never| match never {});
     }
     if args.limit == 0 {
         return Ok(());

@@ -14,6 +14,7 @@ use crate::{
     admin::model::{AttemptInfo, FailureInfo, LogEntry, RunDetails, RunInfo, Time},
     cli::{
         error::CliError,
+        failure_text::{self, FailureText},
         out::{Out, Tone, colours_wanted, paint},
         words::{self, harmless},
     },
@@ -79,30 +80,43 @@ pub(super) fn took(run: &RunInfo) -> Option<Duration> {
     Some(ended.since(run.accepted_at.0))
 }
 
-/// A failure with its stack.
+/// A failure with its place or stack.
 pub(super) fn failure(
     out: &mut impl Lines,
     failure: &FailureInfo,
     indent: &str,
 ) -> Result<(), CliError> {
-    let head = format!("{}: {}", failure.name, failure.message);
-    let stack = failure.stack.as_deref().unwrap_or_default();
-    // V8 repeats name and message at the top of the stack.
-    let frames = stack.strip_prefix(&head).unwrap_or(stack);
-    for line in harmless(&head).lines() {
+    let stack = failure.stack.as_deref();
+    let text = FailureText::of(failure.kind, &failure.name, &failure.message, stack);
+    for line in harmless(&text.head).lines() {
         out.put(&format!("{indent}{}", out.tint(Tone::Bad, line)))?;
     }
-    for line in harmless(frames)
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-    {
-        out.put(&format!("{indent}{}", out.tint(Tone::Dim, line)))?;
-    }
-    if failure.kind.as_str() != failure.name && failure.kind.as_str() != "user_error" {
-        let kind = format!("({})", failure.kind.as_str().replace('_', " "));
-        out.put(&format!("{indent}{}", out.tint(Tone::Dim, &kind)))?;
+    for line in &text.stack {
+        out.put(&format!("{indent}{}", out.tint(Tone::Dim, &harmless(line))))?;
     }
     Ok(())
+}
+
+/// A failure of a run: what its kind adds comes last.
+pub(super) fn failure_of_run(
+    out: &mut impl Lines,
+    info: &FailureInfo,
+    indent: &str,
+) -> Result<(), CliError> {
+    failure(out, info, indent)?;
+    match failure_text::addition(info.kind, &info.name) {
+        Some(kind) => {
+            let kind = format!("({kind})");
+            out.put(&format!("{indent}{}", out.tint(Tone::Dim, &kind)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A failure on one line, cut to `most` characters.
+pub(super) fn failure_line(failure: &FailureInfo, most: usize) -> String {
+    let line = failure_text::headline(failure.kind, &failure.name, &failure.message);
+    words::brief(&line, most)
 }
 
 /// Everything about a run.
@@ -122,20 +136,17 @@ pub(super) fn details(
     } else {
         format!(" · {}", run.about)
     };
-    out.put(&harmless(&format!("{}{about}", run.function)))?;
+    out.put(&words::one_line(&format!("{}{about}", run.function)))?;
     out.put("")?;
     facts(out, details, now)?;
-    if let Some(event) = &details.event {
-        section(out, "event")?;
-        let text = words::pretty_json(event.get());
-        for line in text.lines() {
-            out.put(&format!("  {}", harmless(line)))?;
-        }
+    if let Some(text) = &details.event {
+        out.put("")?;
+        event(out, text.get())?;
     }
     attempts(out, details)?;
     if let Some(error) = &run.failure {
         section(out, "error")?;
-        failure(out, error, "  ")?;
+        failure_of_run(out, error, "  ")?;
         if error.may_have_taken_effect {
             let text = "  It may have taken effect before it failed.";
             out.put(&out.tint(Tone::Dim, text))?;
@@ -144,11 +155,20 @@ pub(super) fn details(
     Ok(())
 }
 
+/// An event as JSON.
+pub(super) fn event(out: &mut impl Lines, text: &str) -> Result<(), CliError> {
+    out.put(&out.tint(Tone::Bold, "event"))?;
+    for line in words::pretty_json(text).lines() {
+        out.put(&format!("  {}", harmless(line)))?;
+    }
+    Ok(())
+}
+
 fn facts(out: &mut impl Lines, details: &RunDetails, now: Timestamp) -> Result<(), CliError> {
     let run = &details.run;
     let mut fact = |name: &str, value: String| {
         let name = out.tint(Tone::Dim, &format!("{name:<10}"));
-        out.put(&format!("{name}{}", harmless(&value)))
+        out.put(&format!("{name}{}", words::one_line(&value)))
     };
     let accepted = run.accepted_at.0;
     let ago = words::relative(accepted, now);
@@ -264,8 +284,7 @@ fn ending(out: &mut impl Lines, attempt: &AttemptInfo) -> Result<(), CliError> {
             } else {
                 " (does not count)"
             };
-            let text = format!("{}: {}{free}", failure.name, failure.message);
-            let text = words::brief(&text, 200);
+            let text = format!("{}{free}", failure_line(failure, 200));
             out.put(&format!("  {}", out.tint(Tone::Bad, &format!("✗ {text}"))))
         }
         (None, Some(result)) => {
@@ -296,7 +315,7 @@ pub(super) fn log_line(out: &impl Lines, line: &LogEntry, named: bool) -> String
         LogStream::Stdout => parts.push(out.tint(Tone::Dim, "[stdout]")),
         LogStream::Stderr => parts.push(out.tint(Tone::Dim, "[stderr]")),
     }
-    parts.push(harmless(&line.text));
+    parts.push(words::set_off(&line.text));
     if let Some(fields) = &line.fields {
         let fields = serde_json::to_string(fields).unwrap_or_default();
         parts.push(out.tint(Tone::Dim, &harmless(&fields)));

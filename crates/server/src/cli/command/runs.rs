@@ -1,17 +1,20 @@
 //! `runs` and `show`.
 
-use std::path::Path;
-
-use wakeful_core::{id::RunId, limits, time::Timestamp};
+use wakeful_core::{
+    id::{EventId, RunId},
+    limits,
+    name::FunctionName,
+    time::Timestamp,
+};
 
 use super::{now, out, run_text};
 use crate::{
-    admin::model::{RunDetails, RunInfo, RunList, Time},
+    admin::model::{EventDetail, FunctionInfo, RunDetails, RunInfo, RunList, Time},
     cli::{
-        args::{RunsArgs, ShowArgs},
-        client::{Client, Query},
+        args::{RunOrEvent, RunsArgs, ShowArgs},
+        client::{Client, Query, encode},
         error::CliError,
-        out::{Format, Tone},
+        out::{Format, Out, Tone},
         reach, words,
     },
 };
@@ -19,6 +22,9 @@ use crate::{
 pub(super) fn list(args: &RunsArgs) -> Result<(), CliError> {
     let client = reach::server(args.ask.data.as_deref())?;
     let list = collect(&client, args)?;
+    if let (Some(function), []) = (&args.function, list.runs.as_slice()) {
+        refuse_unknown(&client, function)?;
+    }
     let mut out = out(args.ask.json);
     if out.format == Format::Json {
         return out.json(&list);
@@ -26,15 +32,35 @@ pub(super) fn list(args: &RunsArgs) -> Result<(), CliError> {
     if list.runs.is_empty() {
         return out.line("No runs.");
     }
-    let now = now();
-    let rows = list.runs.iter().map(|run| row(run, now)).collect();
-    let head = ["RUN", "STATE", "FUNCTION", "ACCEPTED", "TOOK", "ABOUT"];
-    out.table(&head, rows)?;
+    table(&mut out, &list.runs)?;
     if list.next.is_some() {
         let more = "There are more: see them with --limit, or narrow them down.";
         out.line(&out.paint(Tone::Dim, more))?;
     }
     Ok(())
+}
+
+/// No runs, because there is no such function: neither in the project nor in the history.
+fn refuse_unknown(client: &Client, function: &FunctionName) -> Result<(), CliError> {
+    let path = format!("/v1/functions/{}", encode(function.as_str()));
+    let Err(refusal) = client.get::<FunctionInfo>(&path, Query::default()) else {
+        return Ok(());
+    };
+    let any = Query::default()
+        .with("function", Some(function))
+        .with("limit", Some(1));
+    let ever: RunList = client.get("/v1/runs", any)?;
+    if ever.runs.is_empty() {
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+fn table(out: &mut Out, runs: &[RunInfo]) -> Result<(), CliError> {
+    let now = now();
+    let rows = runs.iter().map(|run| row(run, now)).collect();
+    let head = ["RUN", "STATE", "FUNCTION", "ACCEPTED", "TOOK", "ABOUT"];
+    out.table(&head, rows)
 }
 
 fn row(run: &RunInfo, now: Timestamp) -> Vec<(Tone, String)> {
@@ -43,10 +69,9 @@ fn row(run: &RunInfo, now: Timestamp) -> Vec<(Tone, String)> {
         0 | 1 => run.state.as_str().to_owned(),
         attempts => format!("{} ({attempts} attempts)", run.state.as_str()),
     };
-    let mut about = words::brief(&run.about, 100);
+    let mut about = words::brief_line(&run.about, 100);
     if let Some(failure) = &run.failure {
-        let why = format!("{}: {}", failure.name, failure.message);
-        about = format!("{about}\n✗ {}", words::brief(&why, 100));
+        about = format!("{about}\n✗ {}", run_text::failure_line(failure, 100));
     }
     vec![
         (Tone::Plain, run.id.to_string()),
@@ -83,16 +108,37 @@ fn collect(client: &Client, args: &RunsArgs) -> Result<RunList, CliError> {
 }
 
 pub(super) fn show(args: &ShowArgs) -> Result<(), CliError> {
-    show_run(args.run, args.ask.data.as_deref(), args.ask.json)
+    let client = reach::server(args.ask.data.as_deref())?;
+    let mut out = out(args.ask.json);
+    match args.what {
+        RunOrEvent::Run(run) => show_run(&client, &mut out, run),
+        RunOrEvent::Event(event) => show_event(&client, &mut out, event),
+    }
 }
 
-/// Shows one run.
-pub(super) fn show_run(run: RunId, data: Option<&Path>, json: bool) -> Result<(), CliError> {
-    let client = reach::server(data)?;
+fn show_run(client: &Client, out: &mut Out, run: RunId) -> Result<(), CliError> {
     let details: RunDetails = client.get(&format!("/v1/runs/{run}"), Query::default())?;
-    let mut out = out(json);
     match out.format {
         Format::Json => out.json(&details),
-        Format::Text => run_text::details(&mut out, &details, now()),
+        Format::Text => run_text::details(out, &details, now()),
+    }
+}
+
+/// An event's only run; of several, or none, the event and a list.
+fn show_event(client: &Client, out: &mut Out, event: EventId) -> Result<(), CliError> {
+    let details: EventDetail = client.get(&format!("/v1/events/{event}"), Query::default())?;
+    if out.format == Format::Json {
+        return out.json(&details);
+    }
+    match details.runs.as_slice() {
+        [run] => show_run(client, out, run.id),
+        runs => {
+            run_text::event(out, details.event.get())?;
+            out.line("")?;
+            match runs {
+                [] => out.line("No runs: nothing waited for it, or they are long past."),
+                runs => table(out, runs),
+            }
+        }
     }
 }

@@ -10,6 +10,10 @@ pub(super) fn options(mode: Mode, args: ServeArgs) -> Result<ServeOptions, CliEr
         Some(name) => name,
         None => super::check::environment(mode.environment())?,
     };
+    if !args.dir.is_dir() {
+        let dir = args.dir.display();
+        return Err(CliError::input(format!("there is no folder {dir}")));
+    }
     Ok(ServeOptions {
         mode,
         data: super::data_folder(args.data, &args.dir),
