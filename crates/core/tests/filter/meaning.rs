@@ -483,6 +483,25 @@ fn alternatives() {
             (json!({ "n": -1, "vip": true }), false),
         ],
     );
+    // Alternatives of two places that lead to the same elements: one element meets both.
+    let both = json!({
+        "a": { "$or": [{ "s": { "p": [1] } }, { "s": { "q": [1] } }] },
+        "$or": [{ "a": { "$or": [{ "s": { "r": [1] } }, { "s": { "t": [1] } }] } }, { "z": [1] }],
+    });
+    cases(
+        both,
+        &[
+            (json!({ "a": { "s": [{ "p": 1 }, { "r": 1 }] } }), false),
+            (
+                json!({ "a": { "s": [{ "p": 1, "t": 1 }, { "r": 1 }] } }),
+                true,
+            ),
+            (
+                json!({ "a": { "s": [{ "q": 1 }, { "r": 1 }] }, "z": 1 }),
+                true,
+            ),
+        ],
+    );
 }
 
 fn event(content_type: &str, data: impl Into<Bytes>) -> Event {
@@ -540,6 +559,7 @@ fn data_that_cannot_be_looked_into_is_not_there() {
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     for event in [
         event("image/png", &b"\x89PNG"[..]),
+        event("text/plain", "{\"size\": 5}"),
         event("application/json", "no json"),
         event("application/json", ""),
         event("application/json", deep),

@@ -124,6 +124,10 @@ fn mistakes_are_named_with_their_place() {
             &["data.x[0].numeric: `data.x[0].numeric` is a range in which no number is"],
         ),
         (
+            json!({ "data": { "x": [{ "numeric": [">", 5, "<=", 5] }] } }),
+            &["data.x[0].numeric: `data.x[0].numeric` is a range in which no number is"],
+        ),
+        (
             json!({ "data": { "x": [{ "numeric": [">", 5, ">=", 7] }] } }),
             &["data.x[0].numeric: `data.x[0].numeric` compares twice"],
         ),
