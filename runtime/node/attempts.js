@@ -6,10 +6,13 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const { Outbound } = require('./bodies');
 const { describeError } = require('./errors');
 const { FAIL, FLAG_END, CANCEL_TIMEOUT, CANCEL_SHUTDOWN } = require('./frames');
+const limits = require('./limits');
 const { EMPTY } = require('./link');
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const storage = new AsyncLocalStorage();
+/** Bytes of header block and body that a RESPONSE can hold beside its fixed part. */
+const MAX_RESPONSE = limits.MAX_FRAME - 64;
 const OVER = new Error('the attempt is over: no more of its bodies crosses');
 
 /** The text of a run's id, from the two halves of its number. */
@@ -51,9 +54,11 @@ class Attempt {
     this.inbound = null;
     /** The body that goes out, unless it goes whole. */
     this.outbound = null;
-    /** Told when the attempt is cancelled or its answer breaks off. */
-    this.onCancel = null;
+    /** Its `_onCancel` is told when the attempt is cancelled or its answer breaks off. */
+    this.answer = null;
     this.cancelled = null;
+    /** Nobody is left for its answer, for this reason. */
+    this.abandoned = null;
     /** Calls to the server whose replies are still open. */
     this.calls = null;
     /** Indentation of console.group. */
@@ -98,14 +103,37 @@ class Attempt {
 
   failWith(report) {
     if (this.ended) return;
+    const { answer } = this;
     this.worker.link.sendJson(FAIL, this.stream, report);
     this.end();
-    if (this.onCancel !== null) storage.run(this, this.onCancel);
+    if (answer !== null) storage.run(this, () => answer._onCancel());
+  }
+
+  /** Nobody is left for its answer: it ends as soon as its handler has returned. */
+  abandon(reason) {
+    if (this.ended || this.abandoned !== null) return;
+    this.abandoned = reason;
+    if (this.settled) this.endAbandoned();
+  }
+
+  endAbandoned() {
+    // What its listeners do now still belongs to it.
+    setImmediate(() => {
+      if (!this.ended) this.fail('user_error', this.abandoned);
+    });
+  }
+
+  /** Whether an answer fits into its frame; if not, the attempt has failed. */
+  fits(block, bytes) {
+    if (block.length + bytes <= MAX_RESPONSE) return true;
+    const message = `the headers of the answer take ${block.length} bytes, more than can be sent`;
+    this.fail('user_error', new RangeError(message));
+    return false;
   }
 
   /** Answers with a text, whole. */
   respondText(status, block, text) {
-    if (this.ended) return;
+    if (this.ended || !this.fits(block, text.length * 3)) return;
     this.responded = true;
     this.worker.link.respondText(this.stream, status, block, text);
     this.end();
@@ -113,7 +141,7 @@ class Attempt {
 
   /** Answers with bytes, whole. */
   respondBytes(status, block, bytes) {
-    if (this.ended) return;
+    if (this.ended || !this.fits(block, bytes.length)) return;
     this.responded = true;
     this.worker.link.respond(this.stream, status, block, bytes, FLAG_END);
     this.end();
@@ -121,11 +149,13 @@ class Attempt {
 
   /** Begins an answer whose body follows through the returned Outbound. */
   respondOpen(status, block) {
+    const out = new Outbound(this.worker.link, this.stream);
+    this.outbound = out;
+    if (!this.fits(block, 0)) return out;
     this.responded = true;
     this.worker.link.respond(this.stream, status, block, EMPTY, 0);
-    this.outbound = new Outbound(this.worker.link, this.stream);
-    if (this.cancelled !== null) this.outbound.stop(this.cancelled);
-    return this.outbound;
+    if (this.cancelled !== null) out.stop(this.cancelled);
+    return out;
   }
 
   /** The streamed answer is whole. */
@@ -137,17 +167,30 @@ class Attempt {
 
   end() {
     this.ended = true;
-    this.worker.onEnded(this);
     // The server sends no more of the request, and takes no more of the answer.
     if (this.outbound !== null) this.outbound.stop(OVER);
     if (this.inbound !== null) this.inbound.fail(OVER);
+    this.worker.onEnded(this);
   }
 
   /** The handler is through with it. */
   settle() {
     if (this.settled) return;
     this.settled = true;
+    if (this.abandoned !== null && !this.ended) this.endAbandoned();
     this.worker.onSettled(this);
+  }
+
+  /**
+   * Nothing of it is left to do. What user code keeps open holds the context it was opened in,
+   * and so the attempt; that must not hold the bodies too.
+   */
+  release() {
+    this.through = true;
+    this.answer = null;
+    this.inbound = null;
+    this.outbound = null;
+    this._controller = null;
   }
 
   /** Work that goes on after the answer: the worker does not retire before it is done. */
@@ -171,8 +214,9 @@ class Attempt {
   spreadCancel(error) {
     if (this.inbound !== null) this.inbound.fail(error);
     if (this.outbound !== null) this.outbound.stop(error);
-    if (this.onCancel !== null) this.onCancel();
+    // Before the answer closes, which may end the attempt.
     if (this._controller !== null) this._controller.abort(error);
+    if (this.answer !== null) this.answer._onCancel();
   }
 }
 

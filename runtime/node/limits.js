@@ -32,8 +32,8 @@ module.exports = {
   /** Characters of an error's message, and of its stack. */
   MAX_ERROR_MESSAGE: 8 * KIB,
   MAX_ERROR_STACK: 32 * KIB,
-  /** Bytes of a body collected for a handler that wants it whole, and of an event's result;
-   * AWS Lambda has the same. LOAD may say otherwise. */
+  /** Bytes of a body collected for a handler that wants it whole, unless LOAD says otherwise, and
+   * of an event's result; AWS Lambda has the same. */
   BODY: 6 * MIB,
   /** Milliseconds between two looks for attempts that nothing can finish any more. */
   QUIET_CHECK: 500,

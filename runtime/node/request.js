@@ -43,6 +43,8 @@ class HttpCall {
     this._parts = null;
     this._headers = null;
     this._params = null;
+    /** The promise of `collect`, the same for all who ask. */
+    this._collecting = null;
   }
 
   /** [name, value, …] as they came. */
@@ -83,11 +85,14 @@ class HttpCall {
   }
 
   /** Makes a streamed body whole. */
-  async collect(limit) {
-    if (this.body === null) {
-      this.body = await this.inbound.collect(limit, tooLarge);
-      this.inbound = null;
-    }
+  collect(limit) {
+    if (this._collecting === null) this._collecting = this.body === null ? this._collect(limit) : Promise.resolve(this.body);
+    return this._collecting;
+  }
+
+  async _collect(limit) {
+    this.body = await this.inbound.collect(limit, tooLarge);
+    this.inbound = null;
     return this.body;
   }
 }

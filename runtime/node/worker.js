@@ -176,7 +176,7 @@ class Worker {
 
   onSettled(attempt) {
     if (!attempt.ended || !attempt.settled || attempt.background > 0 || attempt.through) return;
-    attempt.through = true;
+    attempt.release();
     this.running -= 1;
     if (attempt.calls !== null) this.host.forget(attempt);
     if (this.retiring) this.leaveIfDone();

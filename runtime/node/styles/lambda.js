@@ -9,7 +9,8 @@ const { parseEvent, jsonResult } = require('./events');
 const { toLambdaEvent, region, ACCOUNT, DEFAULT_REGION } = require('./lambda-events');
 const { toGatewayEvent, sendGatewayResponse } = require('./lambda-http');
 const { STREAMING, defineStreaming, collectStream } = require('./lambda-stream');
-const { Response, closeResponse } = require('./native-response');
+const { Response } = require('./native-response');
+const limits = require('../limits');
 
 const MIB = 1024 * 1024;
 
@@ -173,7 +174,7 @@ function refuse(attempt, error) {
 
 function callHttp(fn, attempt, request) {
   const res = new Response(attempt, request.method === 'HEAD');
-  attempt.onCancel = () => closeResponse(res);
+  attempt.answer = res;
   const event = toGatewayEvent(request, attempt, requestId(attempt));
   if (fn[STREAMING]) {
     callStreaming(fn, event, attempt, res);
@@ -191,7 +192,7 @@ function startEvent(fn, attempt, text) {
     attempt.settle();
     return;
   }
-  const deliver = (value) => attempt.result(jsonResult(value, attempt.worker.bodyLimit));
+  const deliver = (value) => attempt.result(jsonResult(value, limits.BODY));
   if (fn[STREAMING]) {
     callStreaming(fn, event, attempt, collectStream(attempt, deliver));
     return;

@@ -203,6 +203,11 @@ function openReadable(req) {
   Readable.call(req, { emitClose: true });
 }
 
+/** Whether somebody has used it as a stream. */
+function isOpen(req) {
+  return Object.hasOwn(req, '_readableState');
+}
+
 const methods = {
   _read() {
     const call = this._call;
@@ -217,6 +222,19 @@ const methods = {
   _destroy(error, callback) {
     // A request that breaks off must not end the process for want of a listener.
     callback(this.listenerCount('error') > 0 ? error : null);
+  },
+
+  /** The caller went away, or the time is up; `error` is null when the attempt failed otherwise. */
+  _onCancel(error) {
+    if (this._events === undefined) return;
+    if (error !== null) this.emit('aborted');
+    if (isOpen(this)) this.destroy(error);
+    else this.emit('close');
+  },
+
+  /** The answer is whole: a body that nobody has begun to read is not read any more. */
+  _onAnswered() {
+    if (isOpen(this) && !this.readableDidRead && this.readableFlowing === null) this.destroy();
   },
 
   setTimeout() {

@@ -4,6 +4,7 @@
 
 const { Writable } = require('node:stream');
 const { HeaderList, statusCode, codeError } = require('../headers');
+const { storage } = require('../attempts');
 const { toBuffer } = require('../bodies');
 const { EMPTY } = require('../link');
 const limits = require('../limits');
@@ -161,7 +162,25 @@ function broken(res, error) {
   if (!res._attempt.ended) res._attempt.fail('user_error', error);
 }
 
+/** Answers that ended during this tick: one look at all of them costs less than one for each. */
+let ended = [];
+
+/** Listeners may be added until the tick is over: `res.end(); await once(res, 'finish')`. */
+function endLater(res) {
+  if (ended.push(res) === 1) process.nextTick(emitEnds);
+}
+
+function emitEnds() {
+  const all = ended;
+  ended = [];
+  for (const res of all) {
+    const heard = res._events !== undefined || (res.req !== null && res.req._events !== undefined);
+    if (heard) storage.run(res._attempt, emitEnd, res);
+  }
+}
+
 function emitEnd(res) {
+  if (res.req !== null) res.req._onAnswered();
   if (res._opened || res._closed) return;
   res._closed = true;
   res.emit('finish');
@@ -266,7 +285,7 @@ const methods = {
       callback(error);
       return;
     }
-    if (this._withoutBody) callback();
+    if (this._withoutBody || this._attempt.ended) callback();
     else this._attempt.outbound.send(chunk, callback);
   },
 
@@ -274,17 +293,32 @@ const methods = {
     if (!this._attempt.ended) {
       if (!this._sent) sendHead(this);
       this._attempt.endBody();
+      endLater(this);
     }
     callback();
   },
 
   _destroy(error, callback) {
     const attempt = this._attempt;
-    if (!attempt.ended && attempt.cancelled === null) {
-      broken(this, error || new Error('the answer was destroyed before its end'));
-    }
+    if (attempt.cancelled !== null) attempt.abandon(attempt.cancelled);
+    else broken(this, error || new Error('the answer was destroyed before its end'));
     // Without a listener an error would end the process; the attempt carries it already.
     callback(this.listenerCount('error') > 0 ? error : null);
+  },
+
+  /** The attempt was cancelled, or ended otherwise than by its answer. */
+  _onCancel() {
+    const attempt = this._attempt;
+    // Who began to answer, or asked to be told, has nothing to do for a caller that left.
+    const told = this.headersSent || this._events !== undefined || (this.req !== null && this.req._events !== undefined);
+    if (this.req !== null) this.req._onCancel(attempt.cancelled);
+    if (this._opened) {
+      if (!this.destroyed) this.destroy();
+    } else if (this._events !== undefined && !this._closed) {
+      this._closed = true;
+      this.emit('close');
+    }
+    if (told && attempt.cancelled !== null) attempt.abandon(attempt.cancelled);
   },
 };
 
@@ -302,7 +336,7 @@ function endAtOnce(res, chunk, encoding, done) {
     return res;
   }
   if (done) res.once('finish', done);
-  if (res._events !== undefined) process.nextTick(emitEnd, res);
+  endLater(res);
   return res;
 }
 
@@ -313,18 +347,9 @@ function refuseWrite(res, callback) {
   return false;
 }
 
-/** The attempt was cancelled, or ended otherwise than by its answer (then without an error). */
-function closeResponse(res) {
-  if (res._opened) {
-    if (!res.destroyed) res.destroy();
-  } else if (res._events !== undefined && !res._closed) {
-    res._closed = true;
-    res.emit('close');
-  }
-}
 
 for (const [name, value] of Object.entries({ ...methods, ...express.methods })) {
   Object.defineProperty(Response.prototype, name, { value, writable: true, configurable: true });
 }
 
-module.exports = { Response, closeResponse };
+module.exports = { Response };

@@ -1,13 +1,14 @@
 'use strict';
 // Native handlers: `(req, res)` for HTTP, `(event, context)` for everything else.
 
-const { Readable } = require('node:stream');
+const { Readable, pipeline } = require('node:stream');
 const { Context } = require('../attempts');
 const { isStreamed } = require('../bodies');
+const limits = require('../limits');
 const { RequestError } = require('../request');
 const { jsonResult, parseEvent } = require('./events');
 const { Request } = require('./native-request');
-const { Response, closeResponse } = require('./native-response');
+const { Response } = require('./native-response');
 const { sendWebResponse, isWebResponse } = require('./web-response');
 
 /** The pair of functions that start attempts of one handler. */
@@ -34,7 +35,7 @@ function callHttp(fn, attempt, call) {
   const res = new Response(attempt, call.method === 'HEAD');
   const req = new Request(attempt, call, res);
   res.req = req;
-  attempt.onCancel = () => closeResponse(res);
+  attempt.answer = res;
   let result;
   try {
     result = fn(req, res);
@@ -75,13 +76,23 @@ function sendValue(attempt, res, value) {
   if (value !== null && typeof value === 'object' && !ArrayBuffer.isView(value)) {
     if (isStreamed(value)) {
       // A stream that flows already has a reader, which writes the answer itself.
-      if (value.readableFlowing !== true) Readable.from(value, { objectMode: false }).on('error', (error) => res.destroy(error)).pipe(res);
+      if (value.readableFlowing !== true) sendStream(res, value);
       return;
     }
     if (isHandle(value)) return;
   }
   if (value === null) res.json(null);
   else if (typeof value !== 'function') res.send(value);
+}
+
+/** Sends all of it; when either side ends early, the other one is closed too. */
+function sendStream(res, source) {
+  let bytes = source;
+  if (typeof source.getReader === 'function') bytes = Readable.fromWeb(source, { objectMode: false });
+  else if (source.readableObjectMode !== false) bytes = Readable.from(source, { objectMode: false });
+  pipeline(bytes, res, () => {
+    if (bytes !== source && typeof source.destroy === 'function') source.destroy();
+  });
 }
 
 /** `return setTimeout(…)`, `return emitter.on(…)`: what short arrow functions return by the way. */
@@ -126,7 +137,7 @@ function startEvent(fn, attempt, text) {
 
 function settleEvent(attempt, value) {
   try {
-    attempt.result(jsonResult(value, attempt.worker.bodyLimit));
+    attempt.result(jsonResult(value, limits.BODY));
   } catch (error) {
     attempt.fail('user_error', error);
   }

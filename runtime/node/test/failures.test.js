@@ -247,3 +247,25 @@ test('children of user code do not inherit the socket', async (t) => {
   assert.match(socket, /^socket:\[\d+\]$/);
   assert.ok(!children.includes(socket), children);
 });
+
+for (const [name, code] of [
+  ['at once', "res.setHeader('x-a', 'a'.repeat(17 * 1024 * 1024)); res.end('x');"],
+  ['in a callback', "setTimeout(() => { res.setHeader('x-a', 'a'.repeat(17 * 1024 * 1024)); res.end('x'); }, 1);"],
+  ['of a streamed answer', "setTimeout(() => { res.setHeader('x-a', 'a'.repeat(17 * 1024 * 1024)); res.write('x'); res.end('y'); }, 1);"],
+  ['of a large answer', "res.setHeader('x-a', 'a'.repeat(17 * 1024 * 1024)); res.end(Buffer.alloc(2_000_000));"],
+]) {
+  test(`headers that no frame can hold fail their attempt only: ${name}`, async (t) => {
+    const { worker } = await start(t, `module.exports = (req, res) => { if (req.url === '/ping') return 'pong'; ${code} };`);
+    const { fail, status } = await worker.get('/');
+    assert.deepEqual([fail.kind, fail.name, status], ['user_error', 'RangeError', undefined]);
+    assert.match(fail.message, /headers of the answer take 1782\d+ bytes/);
+    assert.equal((await worker.get('/ping')).text, 'pong');
+  });
+}
+
+test('bodyLimit is for bodies of requests, not for results', async (t) => {
+  const { worker } = await start(t, "module.exports = () => 'x'.repeat(1000);", { bodyLimit: 100 });
+  assert.equal((await worker.result(EVENT)).length, 1000);
+  const lambda = await start(t, "exports.handler = async () => 'x'.repeat(1000);", { bodyLimit: 100 });
+  assert.equal((await lambda.worker.result(EVENT)).length, 1000);
+});

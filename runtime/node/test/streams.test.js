@@ -173,3 +173,15 @@ test('a failing source breaks the answer off', async (t) => {
   assert.equal(answer.fail.kind, 'user_error');
   assert.equal(answer.fail.message, 'no more');
 });
+
+test('several may ask for the whole body at once', async (t) => {
+  const { worker } = await start(t, `module.exports = async (req) => {
+    const [text, bytes] = await Promise.all([req.text(), req.buffer()]);
+    return text + bytes.length + (await req.text());
+  };`);
+  const stream = worker.http('/', { method: 'POST', open: true, body: 'a' });
+  await roundTrip(worker, 1);
+  worker.data(stream, 'b');
+  worker.end(stream);
+  assert.equal((await worker.answer(stream)).text, 'ab2ab');
+});

@@ -78,3 +78,35 @@ test('an event has no fetch; a named export beside it may take it', async (t) =>
   assert.match((await worker.answer(worker.event({ id: '1', type: 't', data: 5 }))).fail.message, /answers requests only/);
   assert.equal(await worker.result({ id: '1', type: 't', data: 5 }, { handler: 1 }), 5);
 });
+
+test('a large answer of one piece is streamed with its length', async (t) => {
+  const worker = await startWeb(t, "() => new Response(new Uint8Array(20 * 1024 * 1024).fill(97), { headers: { 'x-a': '1' } })");
+  const stream = worker.http('/');
+  await worker.frame(frames.DATA, stream);
+  worker.credit(stream, 20 * 1024 * 1024);
+  const answer = await worker.answer(stream);
+  assert.equal(answer.fail, undefined);
+  assert.equal(answer.body.length, 20 * 1024 * 1024);
+  assert.deepEqual(answer.headers, { 'content-length': String(20 * 1024 * 1024), 'x-a': '1' });
+});
+
+test('an answer fetched from elsewhere is passed on as it is decoded', async (t) => {
+  const worker = await startWeb(t, `async (request) => {
+    const zlib = require('node:zlib');
+    const text = 'word '.repeat(5000);
+    const upstream = require('node:http').createServer((req, res) => {
+      if (req.url === '/unknown') { res.writeHead(200, { 'content-encoding': 'secret' }); res.end('raw'); return; }
+      const bytes = zlib.gzipSync(text);
+      res.writeHead(200, { 'content-encoding': 'gzip', 'content-length': bytes.length, 'x-up': '1' }); res.end(bytes);
+    });
+    await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    upstream.unref();
+    return fetch('http://127.0.0.1:' + upstream.address().port + new URL(request.url).pathname);
+  } }; import { createRequire } from 'node:module'; const require = createRequire(import.meta.url); export const other = { a: () => 1`);
+  const answer = await worker.get('/');
+  assert.equal(answer.text, 'word '.repeat(5000));
+  assert.equal(answer.headers['x-up'], '1');
+  assert.equal(answer.headers['content-encoding'], undefined);
+  assert.equal(answer.headers['content-length'], undefined);
+  assert.equal((await worker.get('/unknown')).headers['content-encoding'], 'secret');
+});
