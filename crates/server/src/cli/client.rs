@@ -174,7 +174,7 @@ impl Client {
         }
         Err(CliError::NoServer {
             message: "the server stopped".to_owned(),
-            help: "once it runs again, this goes on".to_owned(),
+            help: "once it runs again, ask again".to_owned(),
         })
     }
 
