@@ -56,11 +56,10 @@ fn only_what_the_filter_wants_runs() {
         "create table orders (id integer primary key, status text)",
     );
     let server = project.dev();
-    assert!(
-        project
-            .output()
-            .contains("table shop.orders: insert, update (filtered)")
-    );
+    server.until("the filtered trigger is listed as such", || {
+        let listed = "table shop.orders: insert, update (filtered)";
+        project.output().contains(listed).then_some(())
+    });
     sqlite(
         &project,
         "insert into orders values (1, 'open'), (2, 'paid'), (3, null), (4, 'Paid');
