@@ -6,14 +6,34 @@ const limits = require('./limits');
 const { storage } = require('./attempts');
 
 const CRASH_EXIT = 1;
+const SHIELDED = ['SIGTERM', 'SIGINT'];
 
 function guard(worker) {
   process.exit = (code) => exitCalled(worker, code);
   process.on('uncaughtException', (error) => crashed(worker, error));
   process.on('unhandledRejection', (reason) => rejected(worker, reason));
   worker.watcher = new QuietWatch(worker);
+  worker.signals = new SignalShield();
   // For the server's debugger, when the loop is blocked: on whose behalf does this code run?
   Object.defineProperty(globalThis, Symbol.for('wakeful.current'), { value: () => worker.streamOf(storage.getStore()) });
+}
+
+/**
+ * A stop of the whole service signals its workers too, while the server lets them finish what
+ * runs: until it says that it is over, the signals change nothing. Handlers of user code stay.
+ */
+class SignalShield {
+  constructor() {
+    this.ignore = () => {};
+  }
+
+  raise() {
+    for (const signal of SHIELDED) process.on(signal, this.ignore);
+  }
+
+  lower() {
+    for (const signal of SHIELDED) process.removeListener(signal, this.ignore);
+  }
 }
 
 /** process.exit: the attempt that called it is named, then the process really ends. */

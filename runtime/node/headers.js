@@ -83,10 +83,9 @@ class HeaderList {
 
   set(name, value) {
     const lower = headerName(name);
-    const checked = Array.isArray(value)
-      ? value.map((one) => headerValue(name, one))
-      : headerValue(name, value);
-    this.put(lower, checked);
+    // Numbers stay such for whoever asks, as with Node.
+    if (typeof value === 'number') this.put(lower, value);
+    else this.put(lower, Array.isArray(value) ? value.map((one) => headerValue(name, one)) : headerValue(name, value));
   }
 
   /** Sets a name and value that are known to be right. */
@@ -125,7 +124,7 @@ class HeaderList {
       const name = pairs[i];
       if (HOP_BY_HOP.has(name)) continue;
       const value = pairs[i + 1];
-      if (typeof value === 'string') block += `${name}\0${value}\0`;
+      if (!Array.isArray(value)) block += `${name}\0${value}\0`;
       else for (const one of value) block += `${name}\0${one}\0`;
     }
     return block;

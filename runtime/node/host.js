@@ -23,11 +23,25 @@ class Call {
     this.stream = stream;
     this.op = op;
     this.attempt = attempt;
+    /** Where user code made the call: no later stack leads there. */
+    this.site = {};
+    Error.captureStackTrace(this.site, Call);
     this.outbound = null;
     this.inbound = null;
     this.resolve = null;
     this.reject = null;
   }
+}
+
+/** An error of a call, with the stack of user code that made it. */
+function callError(call, code, message) {
+  const error = new WakefulError(code, message, call.op);
+  const { stack } = call.site;
+  if (typeof stack === 'string') {
+    const frames = stack.split('\n').filter((line) => /^\s+at /.test(line) && !line.includes(__dirname));
+    error.stack = [`${error.name}: ${message}`, ...frames].join('\n');
+  }
+  return error;
 }
 
 class Host {
@@ -112,7 +126,7 @@ class Host {
     const head = JSON.parse(bytes.toString('utf8', start + 5, headEnd) || '{}');
     if (flags & FLAG_ERROR) {
       this.finish(call);
-      const error = new WakefulError(head.code, head.message, call.op);
+      const error = callError(call, head.code, head.message);
       call.outbound?.stop(error);
       call.reject(error);
       return;
@@ -130,7 +144,7 @@ class Host {
   onCancel(stream) {
     const call = this.calls.get(stream);
     if (call === undefined) return;
-    const error = new WakefulError('failed', `the server broke off ${call.op}`, call.op);
+    const error = callError(call, 'failed', `the server broke off ${call.op}`);
     this.finish(call);
     call.outbound?.stop(error);
     if (call.inbound === null) call.reject(error);
@@ -149,7 +163,7 @@ class Host {
 
   /** Nobody reads the body of the reply to its end. */
   abandon(call) {
-    this.giveUp(call, new WakefulError('failed', `the body of ${call.op} was not read to its end`, call.op));
+    this.giveUp(call, callError(call, 'failed', `the body of ${call.op} was not read to its end`));
   }
 
   /** An attempt is over: replies that nobody began to read are given up. */

@@ -11,20 +11,24 @@ const { lambda, lambdaEnv, defineStreaming } = require('./styles/lambda');
 const { native } = require('./styles/native');
 const { web } = require('./styles/web');
 
+/** As people write an export `handler`, and as compilers and bundlers do. */
+const LAMBDA_SIGNS = /\bexports?\b[^;]{0,2000}\bhandler\b|\bhandler:\s*\(\)\s*=>|\bawslambda\b/;
+
 const EXTENSIONS = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
 
 /** Loads the code; resolves with the handlers and what LOADED says. */
 async function load(worker, settings) {
   worker.watcher.wake();
-  enterFunction(settings);
   const file = resolveEntry(path.resolve(settings.root, settings.entry));
+  const asLambda = settings.style === 'lambda' || (!settings.style && mayBeLambda(file, settings));
+  enterFunction(settings, asLambda);
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = limits.LOAD_STACK;
   const found = exportsOf(await loadModule(file));
   if (Error.stackTraceLimit === limits.LOAD_STACK) Error.stackTraceLimit = limit;
   const wanted = settings.handlers ?? [null];
   const style = settings.style ?? detectStyle(found, wanted);
-  if (style !== 'lambda') for (const name of Object.keys(lambdaEnv(settings))) restore(settings, name);
+  if (asLambda && style !== 'lambda') for (const name of Object.keys(lambdaEnv(settings))) restore(settings, name);
   const handlers = wanted.map((name) => findHandler(found, style, name));
   writeCompileCacheLater();
   return {
@@ -38,9 +42,20 @@ async function load(worker, settings) {
   };
 }
 
+/**
+ * Whether code whose style nobody names may turn out to be lambda's: it exports `handler`, or
+ * uses what Lambda gives. The others load without the variables of Lambda, which libraries take
+ * as the sign that they run there.
+ */
+function mayBeLambda(file, settings) {
+  const wanted = settings.handlers ?? [null];
+  if (!wanted.every((name) => name === null || name === 'handler')) return false;
+  return LAMBDA_SIGNS.test(fs.readFileSync(file, 'utf8'));
+}
+
 /** Environment and working directory, before any of the user's code runs. */
-function enterFunction(settings) {
-  if (settings.style === 'lambda' || !settings.style) {
+function enterFunction(settings, asLambda) {
+  if (asLambda) {
     Object.assign(process.env, lambdaEnv(settings));
     defineStreaming();
   }

@@ -13,6 +13,7 @@ function encodeParam(value, where) {
       return value;
     case 'number':
       if (Number.isFinite(value)) return value;
+      if (!Number.isNaN(value)) return { $real: String(value) };
       break;
     case 'bigint':
       return { $int: value.toString() };
@@ -46,6 +47,7 @@ function decodeValue(value) {
   if (value === null || typeof value !== 'object') return value;
   if (typeof value.$int === 'string') return BigInt(value.$int);
   if (typeof value.$bytes === 'string') return Buffer.from(value.$bytes, 'base64');
+  if (typeof value.$real === 'string') return Number(value.$real);
   return value;
 }
 

@@ -7,7 +7,7 @@ declare module 'wakeful' {
 
   /** A value that can be bound to a placeholder (`?`) of SQL. */
   export type SqlParam = string | number | bigint | boolean | null | Date | ArrayBufferView | ArrayBuffer;
-  /** A value of a column: integers beyond 2^53 come as bigint, blobs as Buffer. */
+  /** A value of a column: integers beyond 2^53 come as bigint, blobs as Buffer, infinities as such. */
   export type SqlValue = string | number | bigint | boolean | null | Buffer;
   export type SqlParams = readonly SqlParam[] | Readonly<Record<string, SqlParam>>;
   export type Row = Record<string, SqlValue>;
@@ -170,12 +170,29 @@ declare module 'wakeful' {
     operation: 'put' | 'multipart' | 'copy' | 'delete';
   }
 
+  /**
+   * A value of a column in an event, which is JSON as it is kept and forwarded: integers beyond
+   * 2^53 are `$int`, bytes `$bytes` in base64, infinities `$real` (give them to `BigInt`,
+   * `Buffer.from(…, 'base64')`, `Number`); `$omitted` is the length of a value that was left out
+   * for its size: read it from the database.
+   */
+  export type EventValue =
+    | string
+    | number
+    | boolean
+    | null
+    | { $int: string }
+    | { $bytes: string }
+    | { $real: 'Infinity' | '-Infinity' }
+    | { $omitted: number };
+  export type EventRow = Record<string, EventValue>;
+
   /** `data` of the change of a row. */
-  export interface RowData<T = Row> {
+  export interface RowData<T = EventRow> {
     database: string;
     table: string;
     operation: 'insert' | 'update' | 'delete';
-    key: Record<string, SqlValue>;
+    key: EventRow;
     before: T | null;
     after: T | null;
   }

@@ -35,6 +35,7 @@ class Worker {
     /** Counts everything that crosses the link: two looks that find it unchanged saw silence. */
     this.activity = 0;
     this.watcher = null;
+    this.signals = null;
     this.exit = process.exit.bind(process);
   }
 
@@ -70,7 +71,7 @@ class Worker {
         break;
       case frames.CANCEL:
         if (stream >= frames.CALL_BIT) this.host.onCancel(stream);
-        else this.attempts.get(stream)?.cancel(bytes[start]);
+        else this.cancel(stream, bytes[start]);
         break;
       case frames.PING:
         this.link.sendU32(frames.PONG, 0, u32(bytes, start));
@@ -80,11 +81,17 @@ class Worker {
         break;
       case frames.RETIRE:
         this.retiring = true;
+        this.signals.lower();
         this.leaveIfDone();
         break;
       default:
         throw new Error(`the server sent a frame of the unknown kind ${kind}`);
     }
+  }
+
+  cancel(stream, reason) {
+    if (reason === frames.CANCEL_SHUTDOWN) this.signals.lower();
+    this.attempts.get(stream)?.cancel(reason);
   }
 
   inbound(stream) {
@@ -97,6 +104,7 @@ class Worker {
     this.paths = new Paths(settings.root, settings.shownRoot);
     this.bodyLimit = settings.bodyLimit || limits.BODY;
     this.phase = 'loading';
+    this.signals.raise();
     load(this, settings).then(
       ({ handlers, report }) => {
         if (this.phase !== 'loading') return;

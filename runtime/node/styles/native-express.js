@@ -50,6 +50,16 @@ function statusText(status) {
   return require('node:http').STATUS_CODES[status] || String(status);
 }
 
+function hasNoBody(res) {
+  return (res.statusCode === 204 || res.statusCode === 304) && !res.headersSent;
+}
+
+/** What describes a body would describe none. */
+function endWithoutBody(res) {
+  for (const name of ['content-type', 'content-length', 'transfer-encoding']) res.removeHeader(name);
+  return res.end();
+}
+
 const methods = {
   status(code) {
     this.statusCode = statusCode(code);
@@ -58,6 +68,7 @@ const methods = {
 
   sendStatus(code) {
     this.status(code);
+    if (hasNoBody(this)) return endWithoutBody(this);
     this.setHeader('content-type', 'text/plain; charset=utf-8');
     return this.end(statusText(this.statusCode));
   },
@@ -129,6 +140,7 @@ const methods = {
   },
 
   json(value) {
+    if (hasNoBody(this)) return endWithoutBody(this);
     const text = JSON.stringify(value);
     if (!this.hasHeader('content-type')) this.setHeader('content-type', 'application/json; charset=utf-8');
     return this.end(text === undefined ? '' : text);
@@ -136,6 +148,7 @@ const methods = {
 
   /** A string is HTML, bytes are bytes, anything else is JSON, unless a type is set. */
   send(body) {
+    if (hasNoBody(this)) return endWithoutBody(this);
     if (typeof body === 'string') {
       const type = this.getHeader('content-type');
       if (type === undefined) this.setHeader('content-type', 'text/html; charset=utf-8');

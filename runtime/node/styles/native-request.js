@@ -6,6 +6,7 @@ const { Readable } = require('node:stream');
 const { parseForm, parseJson } = require('../request');
 const { parseCookies } = require('../headers');
 const { describe } = require('../bodies');
+const accepts = require('./accepts');
 
 const UNSET = Symbol('unset');
 const JSON_TYPE = /^\s*application\/(?:[^;\s]+\+)?json\s*(?:;|$)/i;
@@ -13,8 +14,16 @@ const FORM_TYPE = /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/i;
 const TEXT_TYPE = /^\s*text\//i;
 
 /** What Express and Node say of a connection, as far as we know it. */
-function connection(call) {
+function connection(req) {
+  const call = req._call;
   return {
+    /** Ends the answer where it stands: the caller sees it break off. */
+    destroy(error) {
+      if (this.destroyed) return this;
+      this.destroyed = true;
+      if (!req._attempt.ended) req._attempt.fail('user_error', error || new Error('the handler closed the connection'));
+      return this;
+    },
     remoteAddress: call.remote,
     remoteFamily: call.remote.includes(':') ? 'IPv6' : 'IPv4',
     encrypted: false,
@@ -146,6 +155,13 @@ Object.defineProperties(Request.prototype, {
       return this._call.headers.host;
     },
   },
+  /** Whether a script of a page asks, as far as it says so. */
+  xhr: {
+    configurable: true,
+    get() {
+      return (this._call.headers['x-requested-with'] || '').toLowerCase() === 'xmlhttprequest';
+    },
+  },
   hostname: {
     configurable: true,
     get() {
@@ -185,7 +201,7 @@ Object.defineProperties(Request.prototype, {
   socket: {
     configurable: true,
     get() {
-      if (this._socket === null) this._socket = connection(this._call);
+      if (this._socket === null) this._socket = connection(this);
       return this._socket;
     },
   },
@@ -280,7 +296,7 @@ const methods = {
 };
 methods.header = methods.get;
 
-for (const [name, value] of Object.entries(methods)) {
+for (const [name, value] of Object.entries({ ...methods, ...accepts.methods })) {
   Object.defineProperty(Request.prototype, name, { value, writable: true, configurable: true });
 }
 

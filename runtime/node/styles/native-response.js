@@ -80,6 +80,18 @@ Object.defineProperties(Response.prototype, {
       return this._ended && this._attempt.ended;
     },
   },
+  /** What handlers hand on to each other, as with Express. */
+  locals: {
+    configurable: true,
+    get() {
+      const locals = Object.create(null);
+      this.locals = locals;
+      return locals;
+    },
+    set(value) {
+      Object.defineProperty(this, 'locals', { value, writable: true, enumerable: true, configurable: true });
+    },
+  },
   socket: {
     configurable: true,
     get() {
@@ -125,9 +137,11 @@ function sendWhole(res, body) {
   res._sent = true;
   res._ended = true;
   if (res._withoutBody || isBodiless(status)) {
-    if (!isBodiless(status) && !list(res).has('content-length')) {
-      res._headers.put('content-length', String(Buffer.byteLength(body)));
+    // Of HEAD without a body nobody knows how long that of GET is.
+    if (!isBodiless(status) && body.length > 0 && !list(res).has('content-length')) {
+      res._headers.put('content-length', Buffer.byteLength(body));
     }
+    if (status === 204 && res._headers !== null) res._headers.remove('content-length');
     attempt.respondText(status, res._headers === null ? '' : res._headers.block(), '');
     return;
   }

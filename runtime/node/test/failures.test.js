@@ -269,3 +269,48 @@ test('bodyLimit is for bodies of requests, not for results', async (t) => {
   const lambda = await start(t, "exports.handler = async () => 'x'.repeat(1000);", { bodyLimit: 100 });
   assert.equal((await lambda.worker.result(EVENT)).length, 1000);
 });
+
+for (const signal of ['SIGTERM', 'SIGINT']) {
+  test(`${signal} ends a worker only once the server lets it go`, async (t) => {
+    const { worker } = await start(t, `module.exports = async (req, res) => {
+      if (req.url === '/ping') return 'pong';
+      console.log('started'); res.write('a'); await new Promise((resolve) => setTimeout(resolve, 60_000));
+    };`);
+    const stream = worker.http('/');
+    await worker.frame(frames.RESPONSE, stream);
+    worker.child.kill(signal);
+    assert.equal((await worker.get('/ping')).text, 'pong');
+    assert.equal((await worker.get('/ping')).text, 'pong');
+    worker.send(frames.RETIRE, 0);
+    worker.send(frames.PING, 0, Buffer.alloc(4));
+    await worker.frame(frames.PONG);
+    worker.child.kill(signal);
+    assert.deepEqual(await worker.exited, { code: null, signal });
+  });
+}
+
+test('the server stops: a signal ends what was told so', async (t) => {
+  const { worker } = await start(t, "module.exports = (req, res) => { console.log('started'); setInterval(() => {}, 1000); };");
+  worker.cancel(worker.http('/'), 2);
+  worker.send(frames.PING, 0, Buffer.alloc(4));
+  await worker.frame(frames.PONG);
+  worker.child.kill('SIGTERM');
+  assert.deepEqual(await worker.exited, { code: null, signal: 'SIGTERM' });
+});
+
+test('user code keeps its own handlers of signals', async (t) => {
+  const { worker } = await start(t, "process.on('SIGTERM', () => console.log('mine')); module.exports = () => 'x';");
+  worker.child.kill('SIGTERM');
+  await worker.until(() => worker.logs().some((line) => line.text === 'mine'), 'the line');
+  worker.send(frames.RETIRE, 0);
+  assert.deepEqual(await worker.exited, { code: 0, signal: null });
+});
+
+test('the error of a call leads to the line that made it', async (t) => {
+  const { worker } = await start(t, "const { db } = require('wakeful');\nmodule.exports = async () => {\n  await db.shop.query('x');\n};");
+  const stream = worker.event(EVENT);
+  const call = await worker.call(0);
+  worker.reply(call.stream, { code: 'invalid', message: 'no such table' }, { flags: frames.FLAG_END | frames.FLAG_ERROR });
+  const { fail } = await worker.answer(stream);
+  assert.match(fail.stack, /^WakefulError: no such table\n {4}at module\.exports \(functions\/books\/index\.js:3:17\)/);
+});

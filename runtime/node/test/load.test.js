@@ -132,3 +132,14 @@ test('the compile cache is used where Node has one', async (t) => {
     if (fs.readdirSync(cache, { recursive: true }).length <= 1) throw error;
   });
 });
+
+const ENV = 'process.env.AWS_LAMBDA_FUNCTION_NAME';
+loads('what is not lambda sees nothing of it while it loads', { 'index.js': `const seen = ${ENV} === undefined && globalThis.awslambda === undefined; exports.a = () => (seen ? 'ok' : 'lambda');` }, { handlers: ['a'] }, { style: 'native', exports: ['a'] });
+loads('nor does code whose style is still open', { 'index.js': `const seen = ${ENV}; module.exports = () => (seen ?? 'ok');` }, {}, { style: 'native', exports: ['default'] });
+for (const [how, code] of [
+  ['exports.handler', 'exports.handler = async () => seen;'],
+  ['a list of exports', 'const handler = async () => seen;\nmodule.exports = {\n  handler,\n};'],
+  ['a bundle', 'const x = {}; const h = async () => seen; for (const [k, get] of Object.entries({handler:()=>h})) Object.defineProperty(x, k, { get, enumerable: true }); module.exports = x;'],
+]) {
+  loads(`lambda sees its variables while it loads: ${how}`, { 'index.js': `const seen = ${ENV} === 'books' ? 'ok' : 'none';\n${code}` }, {}, { style: 'lambda', exports: ['handler'] });
+}

@@ -351,3 +351,18 @@ test('parameters that no frame holds are refused', async (t) => {
   const answer = await run(t, "await db.shop.query('x'.repeat(9_000_000));", () => {});
   assert.equal(answer.fail.message, 'the parameters of db.query are larger than 8388608 bytes');
 });
+
+test('infinities cross both ways, and what was left out stays so', async (t) => {
+  let asked;
+  const result = await run(
+    t,
+    "const row = await db.shop.get('x', [Infinity, -Infinity]); return [row.a === Infinity, row.b === -Infinity, row.c];",
+    async (worker) => {
+      const call = await worker.call(0);
+      asked = call.params.params;
+      worker.reply(call.stream, { columns: ['a', 'b', 'c'], rows: [[{ $real: 'Infinity' }, { $real: '-Infinity' }, { $omitted: 7 }]], changes: 0, lastInsertRowid: 0 });
+    },
+  );
+  assert.deepEqual(asked, [{ $real: 'Infinity' }, { $real: '-Infinity' }]);
+  assert.deepEqual(result, [true, true, { $omitted: 7 }]);
+});

@@ -174,3 +174,42 @@ check('middleware that replaces writeHead()', `(req, res) => {
   res.writeHead = function (...args) { res.setHeader('X-Late', '1'); return original.apply(this, args); };
   res.status(201).end('x');
 }`, {}, { status: 201, body: 'x', headers: { 'x-late': '1' } });
+
+check('HEAD with a bare end() claims no length', '(req, res) => { res.end(); }', { method: 'HEAD' }, {});
+for (const status of [204, 304]) {
+  for (const code of ["send('x')", "json({ a: 1 })", `sendStatus(${status})`]) {
+    check(`${status} says nothing of a body: ${code}`, `(req, res) => res.status(${status}).set({ 'content-type': 'text/css', 'content-length': 3, etag: '"1"' }).${code}`, {}, {
+      status, headers: { etag: '"1"' },
+    });
+  }
+}
+check('204 from plain code has no length', "(req, res) => { res.writeHead(204, { 'content-length': 0, 'x-a': 1 }); res.end(); }", {}, { status: 204, headers: { 'x-a': '1' } });
+check('numbers of headers stay numbers', "(req, res) => { res.setHeader('X-N', 5); res.json([res.getHeader('x-n'), res.getHeaders()['x-n'], (res.append('x-n', 6), res.get('x-n'))]); }", {}, {
+  body: '[5,5,["5","6"]]', headers: { ...JSON_TYPE, 'x-n': ['5', '6'] },
+});
+check('res.locals', "(req, res) => { res.locals.a = 1; const first = { ...res.locals }; res.locals = { b: 2 }; res.json([first, res.locals]); }", {}, { body: '[{"a":1},{"b":2}]', headers: JSON_TYPE });
+check('req.xhr', '(req, res) => res.json(req.xhr)', { headers: [['x-requested-with', 'XMLHttpRequest']] }, { body: 'true', headers: JSON_TYPE });
+
+/** What a request's preferences choose. */
+function prefers(header, value, call, expected) {
+  check(`${header}: ${value} → ${call}`, `(req, res) => res.json(req.${call})`, { headers: value === null ? [] : [[header, value]] }, { body: JSON.stringify(expected), headers: JSON_TYPE });
+}
+prefers('accept', 'text/html,application/json;q=0.9', "accepts('json', 'html')", 'html');
+prefers('accept', 'text/*;q=0.5, application/json', "accepts(['html', 'json'])", 'json');
+prefers('accept', 'text/html', "accepts('json')", false);
+prefers('accept', 'text/html;q=0, */*', "accepts('html', 'text/plain')", 'text/plain');
+prefers('accept', null, "accepts('json', 'html')", 'json');
+prefers('accept', 'a/b;q=0.1, c/d', 'accepts()', ['c/d', 'a/b']);
+prefers('accept-encoding', 'gzip, br', "acceptsEncodings('br', 'gzip')", 'gzip');
+prefers('accept-encoding', 'gzip', "acceptsEncodings('identity')", 'identity');
+prefers('accept-encoding', 'gzip, identity;q=0', "acceptsEncodings('identity')", false);
+prefers('accept-encoding', null, "acceptsEncodings('gzip', 'identity')", 'identity');
+prefers('accept-language', 'de-CH, en;q=0.5', "acceptsLanguages('en', 'de')", 'de');
+prefers('accept-language', 'en', "acceptsLanguages('en-GB', 'fr')", 'en-GB');
+prefers('accept-charset', 'utf-8', "acceptsCharsets('latin1', 'utf-8')", 'utf-8');
+
+test('destroying the socket breaks the answer off', async (t) => {
+  const { worker } = await start(t, "module.exports = (req, res) => { res.write('a'); setTimeout(() => req.socket.destroy(), 5); };");
+  const { fail, status } = await worker.get('/');
+  assert.deepEqual([status, fail.message], [200, 'the handler closed the connection']);
+});
