@@ -1,22 +1,50 @@
-//! The socket to a worker: one task that writes, one that reads.
+//! The socket to a worker: one task that writes, one that reads. What comes alone is written
+//! without the detour over the task.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncReadExt,
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
 };
 
-use crate::{frame, receive::Violation, worker::Worker};
+use crate::{
+    frame,
+    receive::Violation,
+    worker::{Desk, Worker},
+};
 
 /// What is read at once at most.
 const READ: usize = 64 * 1024;
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT: usize = 1024 * 1024;
 
+/// So many attempts in a row must have come alone until the next one is written at once.
+const LONE: u8 = 2;
+
+impl Desk {
+    /// Writes what waits without the writer, as far as the socket takes it. Only while the
+    /// writer sleeps, and attempts come one by one: the writer's one system call for all that
+    /// come together is cheaper.
+    pub(crate) fn write_if_alone(&mut self) {
+        if !self.writer_sleeps || self.lone_starts < LONE || self.out.is_empty() {
+            return;
+        }
+        let Some(socket) = &self.socket else { return };
+        // A broken socket is the writer's to find.
+        match socket.try_write(&self.out) {
+            Ok(count) if count == self.out.len() => self.out.clear(),
+            Ok(count) => self.out.advance(count),
+            Err(_) => {}
+        }
+    }
+}
+
 /// Writes what gathers on the desk, all of it at once, until the socket breaks.
-pub(crate) async fn write(worker: Arc<Worker>, mut socket: OwnedWriteHalf) {
+pub(crate) async fn write(worker: Arc<Worker>, socket: OwnedWriteHalf) {
+    let socket = Arc::new(socket);
+    worker.desk.lock().socket = Some(Arc::clone(&socket));
     let mut sending = BytesMut::with_capacity(READ);
     loop {
         let sleep = {
@@ -36,7 +64,7 @@ pub(crate) async fn write(worker: Arc<Worker>, mut socket: OwnedWriteHalf) {
             continue;
         }
         // A worker whose socket is broken has ended or is about to; its supervisor sees to it.
-        if socket.write_all(&sending).await.is_err() {
+        if write_all(&socket, &sending).await.is_err() {
             return;
         }
         sending.clear();
@@ -45,6 +73,17 @@ pub(crate) async fn write(worker: Arc<Worker>, mut socket: OwnedWriteHalf) {
             sending = BytesMut::with_capacity(READ);
         }
     }
+}
+
+async fn write_all(socket: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match socket.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Reads and takes frames until the worker closes its side (`Ok`) or breaks the protocol.

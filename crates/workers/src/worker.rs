@@ -15,7 +15,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    net::unix::OwnedWriteHalf,
+    sync::{Notify, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 use wakeful_core::{id::RunId, limits, time::Timestamp};
 
@@ -77,6 +80,10 @@ pub(crate) struct Boot {
 pub(crate) struct Desk {
     /// Frames that wait to be written.
     pub(crate) out: BytesMut,
+    /// Where they are written, while the process lives.
+    pub(crate) socket: Option<Arc<OwnedWriteHalf>>,
+    /// So many attempts in a row found nothing else under way.
+    pub(crate) lone_starts: u8,
     /// The writer sleeps, and must be woken when something is put into `out`.
     pub(crate) writer_sleeps: bool,
     /// The ticker sleeps, and must be woken when an attempt starts.
@@ -122,6 +129,8 @@ impl Worker {
             started_at: shared.options.clock.now(),
             desk: Mutex::new(Desk {
                 out: BytesMut::with_capacity(64 * 1024),
+                socket: None,
+                lone_starts: 0,
                 writer_sleeps: false,
                 ticker_sleeps: false,
                 closed: false,
@@ -188,6 +197,7 @@ impl Worker {
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Desk) -> T) -> T {
         let mut desk = self.desk.lock();
         let result = change(&mut desk);
+        desk.write_if_alone();
         let wake = desk.writer_sleeps && !desk.out.is_empty();
         if wake {
             desk.writer_sleeps = false;
@@ -262,6 +272,10 @@ impl Worker {
                 let why = what.refusal();
                 Box::new(Refused { attempt, why })
             })?;
+            desk.lone_starts = match desk.attempts.len() {
+                1 => desk.lone_starts.saturating_add(1),
+                _ => 0,
+            };
             what.put(&mut desk.out, stream, head, rest);
             Ok((stream, std::mem::take(&mut desk.ticker_sleeps)))
         })?;
@@ -357,6 +371,7 @@ impl Worker {
         let (attempts, calls) = self.write(|desk| {
             desk.closed = true;
             desk.out.clear();
+            desk.socket = None;
             (desk.attempts.drain(), std::mem::take(&mut desk.calls))
         });
         for call in calls.into_values() {

@@ -50,6 +50,29 @@ async fn a_request_arrives_as_it_was_sent() {
     bench.close().await;
 }
 
+#[tokio::test]
+async fn a_function_says_how_much_of_a_body_it_takes_whole() {
+    let bench = Bench::new();
+    let code = "exports.handler = async (req, res) => {
+        const text = await req.text(); res.json({ size: text.length }); };";
+    for (body_limit, fits) in [(900_000, false), (2_000_000, true)] {
+        let mut spec = bench.spec(code, &["handler"]);
+        spec.style = Some(wakeful_core::project::Style::Native);
+        spec.body_limit = body_limit;
+        let pool = bench.workers.pool(spec);
+        let body = Body::Full(Bytes::from(vec![b'x'; 1_000_000]));
+        let outcome = answer(start(&pool, request(0, "POST", "/", body)).await).await;
+        match fits {
+            true => assert_eq!(outcome.unwrap(), r#"{"size":1000000}"#),
+            false => {
+                let told = format!("{outcome:?}");
+                assert!(told.contains("larger than 900000 bytes"), "{told}");
+            }
+        }
+    }
+    bench.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_attempts_are_in_flight_at_once() {
     let bench = Bench::new();
