@@ -112,6 +112,8 @@ pub const STORE_READ_ROWS: usize = 10_000;
 /// The write-ahead log of the store is copied into its file from this size on, bytes: larger
 /// saves writes of the same page, smaller keeps the pause and the recovery short.
 pub const STORE_WAL: u64 = 16 * MIB;
+/// Held deliveries that one commit of a release makes ready; the next ones follow in further ones.
+pub const RELEASE_STEP: usize = 1000;
 /// Events, dead letters or free pages that one step of a sweep looks at, between other commits.
 pub const SWEEP_STEP: usize = 256;
 /// Deliveries that one look for those that grew too old goes through: some milliseconds.

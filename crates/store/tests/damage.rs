@@ -5,16 +5,21 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 use wakeful_core::{
     id::{IdSource, RunId},
-    port::{OpenError, Store, StoreError, Transaction},
+    port::{
+        DeadQuery, Delivery, ExpiredQuery, OpenError, ReadyQuery, Store, StoreError, Sweep,
+        Transaction,
+    },
+    time::Timestamp,
 };
-use wakeful_store::SqliteStore;
+use wakeful_store::{History, HistoryOptions, SqliteStore};
 
-use support::{options, work};
+use support::{NOON, options, work};
 
 async fn commit(store: &SqliteStore, ids: &IdSource, data: Vec<u8>) -> RunId {
     let (event, delivery) = work(ids, data);
@@ -211,6 +216,173 @@ async fn a_damaged_payload_is_noticed_and_others_read_on() {
         }
         store.close();
     }
+}
+
+#[tokio::test]
+async fn a_sweep_goes_around_a_damaged_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let ids = IdSource::after(0);
+    let mut events = Vec::new();
+    for number in 0..60 {
+        // One to a page.
+        let text = [format!("payload-{number:02}").as_bytes(), &[b'x'; 3000]].concat();
+        let (event, _) = work(&ids, text);
+        events.push(event.key);
+        let transaction = Transaction {
+            events: vec![event],
+            ..Transaction::default()
+        };
+        store.commit(transaction).await.unwrap();
+    }
+    store.close();
+    let damaged = [0, 20, 21, 40];
+    for number in damaged {
+        let text = format!("payload-{number:02}");
+        change(folder.path().join("store.db"), |bytes| {
+            let found = |at: &usize| bytes[*at..].starts_with(text.as_bytes());
+            let places: Vec<usize> = (0..bytes.len()).filter(found).collect();
+            assert!(!places.is_empty());
+            for at in places {
+                let page = &mut bytes[at / 4096 * 4096..][..4096];
+                // A leaf; the root may still hold what it held when it was one.
+                if page[0] == 13 {
+                    page.fill(0x55);
+                }
+            }
+        });
+    }
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let sweep = Sweep {
+        now: NOON,
+        dead_before: Some(NOON),
+        events_before: NOON.plus(Duration::from_secs(1)),
+    };
+    let gone = store.sweep(sweep).await.unwrap();
+    // The neighbours of a damaged page cannot go without it.
+    assert!((50..=56).contains(&gone), "{gone}");
+    let mut left = 0;
+    for (number, event) in events.iter().enumerate() {
+        let read = store.event(*event).await;
+        match damaged.contains(&number) {
+            true => assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}"),
+            false => left += u64::from(read.unwrap().is_some()),
+        }
+    }
+    assert_eq!(left, 56 - gone);
+    // Nothing else suffers, now or at the next sweep.
+    let run = commit(&store, &ids, b"{}".into()).await;
+    assert_eq!(store.sweep(sweep).await.unwrap(), 0);
+    assert!(store.delivery(run).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_read_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let ids = IdSource::after(0);
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        runs.push(commit(&store, &ids, b"{}".into()).await);
+    }
+    store.close();
+    let conn = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    let harm = |run: RunId, set: &str| {
+        let sql = format!("UPDATE deliveries SET {set} WHERE id = ?1");
+        assert_eq!(conn.execute(&sql, [run.raw()]).unwrap(), 1);
+    };
+    harm(runs[0], "failure = '{broken'");
+    harm(runs[1], "function = 999");
+    harm(runs[2], "ordering_key = CAST(x'ff' AS TEXT)");
+    drop(conn);
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let (_, delivery) = work(&ids, "{}");
+    let ready = ReadyQuery {
+        scope: delivery.scope,
+        trigger: delivery.trigger,
+        now: NOON,
+        after: None,
+        limit: 10,
+    };
+    let ids_of = |found: &[Delivery]| found.iter().map(|one| one.id).collect::<Vec<_>>();
+    // Without its failure it is as good as any other.
+    let readable = [runs[0], runs[3]];
+    let found = store.ready(ready).await.unwrap();
+    assert_eq!(ids_of(&found), readable);
+    let expired = ExpiredQuery {
+        now: Timestamp::from_millis(i64::MAX),
+        after: None,
+    };
+    let found = store.expired(expired).await.unwrap();
+    assert_eq!(ids_of(&found.deliveries), readable);
+    let claimed = store.claim(runs.clone(), NOON).await.unwrap();
+    assert_eq!(ids_of(&claimed), readable);
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.queued, stats.running, stats.dead), (0, 2, 2));
+    assert!(
+        store
+            .dead(DeadQuery {
+                limit: 10,
+                ..DeadQuery::default()
+            })
+            .await
+            .is_ok()
+    );
+    assert!(store.delivery(runs[1]).await.is_err());
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let ids = IdSource::after(0);
+    for round in 0..2 {
+        let store = SqliteStore::open(options(folder.path())).unwrap();
+        let clock = options(folder.path()).clock;
+        let history = History::open(HistoryOptions::new(folder.path(), clock)).unwrap();
+        commit(&store, &ids, b"{}".into()).await;
+        let mut seen = 0;
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{round}: {:?}", entry.file_name());
+            seen += 1;
+        }
+        assert!(seen >= 8, "databases, logs and indexes: {seen}");
+        history.close();
+        store.close();
+        for name in ["store.db", "history.db"] {
+            let open = fs::Permissions::from_mode(0o644);
+            fs::set_permissions(folder.path().join(name), open).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn someone_who_reads_for_long_stops_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let ids = IdSource::after(0);
+    commit(&store, &ids, b"{}".into()).await;
+    let reader = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT * FROM counters")
+        .unwrap();
+    let count = |conn: &rusqlite::Connection| -> i64 {
+        conn.query_row("SELECT count(*) FROM events", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(count(&reader), 1);
+    // Far more than the log may hold before it is insisted that it be copied.
+    let mut slowest = Duration::ZERO;
+    for _ in 0..120 {
+        let start = Instant::now();
+        commit(&store, &ids, vec![b'x'; 1024 * 1024]).await;
+        slowest = slowest.max(start.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    assert_eq!(count(&reader), 1);
 }
 
 #[tokio::test]

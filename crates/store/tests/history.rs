@@ -430,6 +430,38 @@ async fn a_history_that_cannot_be_used_is_set_aside() {
 }
 
 #[tokio::test]
+async fn a_history_that_is_only_locked_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = open(folder.path());
+    history.record_run(run(1, "thumbnail", RunState::Succeeded));
+    history.close();
+    // A log that is no file hinders SQLite, and says nothing about the history.
+    let log = folder.path().join("history.db-wal");
+    std::fs::create_dir(&log).unwrap();
+    let options = HistoryOptions::new(folder.path(), Arc::new(Settable(Mutex::new(NOON))));
+    assert!(History::open(options).is_err());
+    std::fs::remove_dir(&log).unwrap();
+    let history = open(folder.path());
+    assert!(history.run(id(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_last_of_the_disk_is_not_for_the_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = HistoryOptions {
+        reserve: u64::MAX,
+        ..HistoryOptions::new(folder.path(), Arc::new(Settable(Mutex::new(NOON))))
+    };
+    let history = History::open(options).unwrap();
+    history.record_run(run(1, "thumbnail", RunState::Succeeded));
+    history.flush().await.unwrap();
+    assert_eq!(
+        (history.run(id(1)).await.unwrap(), history.dropped()),
+        (None, 1)
+    );
+}
+
+#[tokio::test]
 async fn what_becomes_damaged_while_open_is_set_aside_too() {
     let folder = tempfile::tempdir().unwrap();
     let history = open(folder.path());

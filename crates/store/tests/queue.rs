@@ -4,13 +4,14 @@ mod support;
 
 use bytes::Bytes;
 use wakeful_core::{
+    delivery::{Failure, FailureKind},
     id::IdSource,
     limits,
-    port::{Checkpoint, CheckpointKey, Store, Transaction},
+    port::{Checkpoint, CheckpointKey, Claim, End, Intervention, Settlement, Store, Transaction},
 };
 use wakeful_store::SqliteStore;
 
-use support::{options, work};
+use support::{NOON, options, work};
 
 fn key() -> CheckpointKey {
     let (_, delivery) = work(&IdSource::after(0), "");
@@ -101,4 +102,59 @@ async fn the_log_stays_bounded_while_someone_reads() {
         .len();
     let most = limits::STORE_WAL * 5 + limits::COMMIT_GROUP_BYTES;
     assert!(log < most, "{log} bytes of log for 200 MiB of events");
+}
+
+#[tokio::test]
+async fn however_many_are_released_they_come_in_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let ids = IdSource::after(0);
+    let (events, deliveries): (Vec<_>, Vec<_>) = (0..limits::RELEASE_STEP * 2 + 1)
+        .map(|_| work(&ids, "{}"))
+        .unzip();
+    let runs: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
+    let release = Intervention::ReleaseHeld {
+        scope: deliveries[0].scope.clone(),
+        function: deliveries[0].function.clone(),
+        live: "v2".into(),
+        now: NOON,
+    };
+    let commit = async |transaction| store.commit(transaction).await.unwrap();
+    commit(Transaction {
+        events,
+        deliveries,
+        ..Transaction::default()
+    })
+    .await;
+    store.claim(runs.clone(), NOON).await.unwrap();
+    let hold = |run: &_| Settlement {
+        claim: Claim {
+            run: *run,
+            epoch: store.epoch(),
+            start: 1,
+        },
+        end: End::HeldForVersion {
+            version: "v1".into(),
+            failure: Failure {
+                kind: FailureKind::UserError,
+                name: "Error".into(),
+                message: "its version is not there".into(),
+                stack: None,
+            },
+        },
+    };
+    commit(Transaction {
+        settlements: runs.iter().map(hold).collect(),
+        ..Transaction::default()
+    })
+    .await;
+    let before = store.stats().await.unwrap().commits;
+    let released = commit(Transaction {
+        interventions: vec![release],
+        ..Transaction::default()
+    })
+    .await;
+    assert_eq!(released.intervened, runs);
+    assert_eq!(store.stats().await.unwrap().commits - before, 3);
+    assert_eq!(store.backlog().await.unwrap()[0].queued, runs.len() as u64);
 }

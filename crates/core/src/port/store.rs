@@ -333,6 +333,11 @@ pub enum Intervention {
         at: Timestamp,
     },
     /// Deliveries of a function that were held for a version other than `live` are ready.
+    ///
+    /// Of many, only `limits::RELEASE_STEP` are released together with the rest of the
+    /// transaction; the others follow in commits of their own before the reply, which names the
+    /// first `limits::STORE_READ_ROWS` of them. A reply that is dropped may leave some held: to
+    /// be released again.
     ReleaseHeld {
         /// The scope of the function.
         scope: Scope,

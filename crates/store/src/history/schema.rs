@@ -14,7 +14,9 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+
+use crate::sqlite::folder;
 
 /// The file in its folder.
 pub(super) const FILE: &str = "history.db";
@@ -43,33 +45,55 @@ CREATE INDEX logs_function ON logs (function);
 CREATE INDEX logs_run ON logs (run) WHERE run IS NOT NULL;
 ";
 
-/// Opens or makes the file for writing; an error means that it is of no use.
-pub(super) fn open_writer(file: &Path) -> Result<Connection, String> {
+/// Why the file was not opened.
+pub(super) enum NotOpened {
+    /// The file itself is of no use, for good.
+    Useless(String),
+    /// Something is in the way, which may go.
+    Hindered(String),
+}
+
+impl NotOpened {
+    pub(super) fn cause(self) -> String {
+        match self {
+            Self::Useless(cause) | Self::Hindered(cause) => cause,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for NotOpened {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            // What the tables lack belongs to another format.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
+                Self::Useless(text)
+            }
+            _ => Self::Hindered(text),
+        }
+    }
+}
+
+/// Opens or makes the file for writing.
+pub(super) fn open_writer(file: &Path) -> Result<Connection, NotOpened> {
+    folder::own(file).map_err(|error| NotOpened::Hindered(error.to_string()))?;
     let conn = Connection::open_with_flags(
         file,
         OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(text)?;
-    prepare(&conn).map_err(text)?;
-    let format: i64 = conn
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(text)?;
+    )?;
+    prepare(&conn)?;
+    let format: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match format {
-        0 => begin(&conn).map_err(text)?,
-        FORMAT => probe(&conn).map_err(text)?,
+        0 => begin(&conn)?,
+        FORMAT => probe(&conn)?,
         other => {
-            return Err(format!(
-                "it has format {other}, this version knows {FORMAT}"
-            ));
+            let cause = format!("it has format {other}, this version knows {FORMAT}");
+            return Err(NotOpened::Useless(cause));
         }
     }
     Ok(conn)
-}
-
-fn text(error: rusqlite::Error) -> String {
-    error.to_string()
 }
 
 fn prepare(conn: &Connection) -> rusqlite::Result<()> {

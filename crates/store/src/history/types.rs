@@ -21,6 +21,8 @@ pub struct HistoryOptions {
     pub clock: Arc<dyn Clock>,
     /// Runs accepted longer ago than this, and lines that old, are dropped.
     pub retention: Duration,
+    /// While fewer bytes than this are free, records are dropped and counted.
+    pub reserve: u64,
     /// The oldest runs and lines are dropped while the file holds more than this, bytes.
     pub max_bytes: u64,
 }
@@ -32,6 +34,7 @@ impl HistoryOptions {
             folder: folder.into(),
             clock,
             retention: limits::HISTORY_RETENTION,
+            reserve: limits::DISK_RESERVE,
             max_bytes: limits::HISTORY_BYTES,
         }
     }

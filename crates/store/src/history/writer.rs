@@ -16,9 +16,10 @@ use wakeful_core::{id::RunId, name::FunctionName, port::Clock, time::Timestamp};
 use super::{
     HistoryError, HistoryOptions,
     queue::{Queue, Record},
-    rows, schema,
+    rows,
+    schema::{self, NotOpened},
 };
-use crate::sqlite::folder;
+use crate::sqlite::{folder, space};
 
 /// How often what is too old or too much is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -35,6 +36,9 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     retention: Duration,
     max_bytes: u64,
+    reserve: u64,
+    /// Whether less than the reserve was free.
+    low: bool,
     queue: Arc<Queue>,
     /// Counts the files; readers open the new one when it grew.
     generation: Arc<AtomicU64>,
@@ -57,11 +61,11 @@ impl Writer {
         folder::create(&options.folder).map_err(|error| failed(error.to_string()))?;
         let conn = match schema::open_writer(&file) {
             Ok(conn) => conn,
-            Err(cause) if file.exists() => {
+            Err(NotOpened::Useless(cause)) => {
                 set_aside(&file, options.clock.now(), &cause).map_err(failed)?;
-                schema::open_writer(&file).map_err(failed)?
+                schema::open_writer(&file).map_err(|why| failed(why.cause()))?
             }
-            Err(cause) => return Err(failed(cause)),
+            Err(NotOpened::Hindered(cause)) => return Err(failed(cause)),
         };
         Ok(Self {
             conn,
@@ -69,6 +73,8 @@ impl Writer {
             clock: Arc::clone(&options.clock),
             retention: options.retention,
             max_bytes: options.max_bytes,
+            reserve: options.reserve,
+            low: false,
             queue,
             generation,
             functions: HashMap::new(),
@@ -83,7 +89,9 @@ impl Writer {
             let batch = self.queue.next(idle);
             if !batch.records.is_empty() {
                 let count = batch.records.len() as u64;
-                if let Err(error) = self.write(batch.records) {
+                if self.is_low() {
+                    self.queue.drop_records(count);
+                } else if let Err(error) = self.write(batch.records) {
                     self.queue.drop_records(count);
                     self.failed(&error, count);
                 }
@@ -102,6 +110,20 @@ impl Writer {
                 self.sweep_at = Instant::now() + if more { SWEEP_PAUSE } else { SWEEP_EVERY };
             }
         }
+    }
+
+    /// Whether the rest of the disk is for the store alone.
+    fn is_low(&mut self) -> bool {
+        let folder = self.file.parent().unwrap_or(&self.file);
+        let low = space::free(folder).is_some_and(|free| free < self.reserve);
+        if low && !self.low {
+            tracing::warn!(
+                folder = %folder.display(),
+                "the disk is nearly full: runs and lines are not recorded until there is room"
+            );
+        }
+        self.low = low;
+        low
     }
 
     fn write(&mut self, records: Vec<Record>) -> rusqlite::Result<()> {
@@ -209,7 +231,7 @@ impl Writer {
             Err(error) => return tracing::error!(%error, "the history could not be closed"),
         }
         let begun = set_aside(&self.file, self.clock.now(), &error.to_string())
-            .and_then(|()| schema::open_writer(&self.file));
+            .and_then(|()| schema::open_writer(&self.file).map_err(NotOpened::cause));
         match begun {
             Ok(conn) => {
                 self.conn = conn;

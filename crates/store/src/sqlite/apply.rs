@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 use wakeful_core::{
-    delivery::State,
+    delivery::{DeadReason, State},
     event::Event,
     id::RunId,
     port::{Checkpoint, Committed, Delivery, Epoch, NewDelivery, Transaction},
@@ -13,7 +13,7 @@ use super::{
     dedup::Dedup,
     delta::Delta,
     envelope,
-    fault::Fault,
+    fault::{Fault, tell_damage},
     names::Names,
     objects,
     rows::{self, HELD, delivery_columns},
@@ -200,8 +200,16 @@ impl Applier<'_> {
                 continue;
             };
             let (trigger, state): (i64, u8) = (row.get(2)?, row.get(5)?);
-            let mut delivery = rows::delivery(conn, &mut self.memory.names, row)?;
+            let read = rows::delivery(conn, &mut self.memory.names, row);
             drop(found);
+            let mut delivery = match read {
+                Err(fault @ Fault::Malformed(_)) => {
+                    tell_damage("a delivery", run.raw(), &fault);
+                    self.bury(*run, (trigger, state), now)?;
+                    continue;
+                }
+                other => other?,
+            };
             delivery.state = State::Running;
             delivery.held_for = None;
             delivery.starts += 1;
@@ -220,6 +228,33 @@ impl Applier<'_> {
             claimed.push(delivery);
         }
         Ok(claimed)
+    }
+}
+
+impl Applier<'_> {
+    /// Makes a dead letter of a queued delivery that cannot be read.
+    fn bury(
+        &mut self,
+        run: RunId,
+        (trigger, state): (i64, u8),
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        self.conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = 2, held_for = NULL, dead_reason = ?2, \
+                 dead_at = ?3 WHERE id = ?1",
+            )?
+            .execute(params![
+                run.raw(),
+                DeadReason::Damaged as u8,
+                now.as_millis()
+            ])?;
+        if state != HELD {
+            self.delta.waiting(trigger, -1);
+        }
+        self.delta.queued -= 1;
+        self.delta.dead += 1;
+        Ok(())
     }
 }
 

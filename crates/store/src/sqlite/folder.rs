@@ -1,10 +1,11 @@
 //! The data folder: made if it is missing, held by one process at a time.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
-    io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    ffi::OsString,
+    fs::{DirBuilder, File, OpenOptions, Permissions},
+    io::{ErrorKind, Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -16,9 +17,54 @@ pub(super) struct FolderLock {
     _file: File,
 }
 
-/// Makes `folder` (mode 0700) if it is missing.
+/// Makes `folder` and what it is in (mode 0700) where missing, so that it survives a power cut.
 pub(crate) fn create(folder: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        // Only a root has none, and is there.
+        None => return Ok(()),
+    };
+    create(parent)?;
+    // Together with others who may make it at the same time.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    sync(parent)
+}
+
+/// Makes `file` if it is missing, and it and its companions of SQLite readable for its owner
+/// alone: SQLite gives what it makes beside a file the mode of that file.
+pub(crate) fn own(file: &Path) -> std::io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut path = OsString::from(file);
+        path.push(end);
+        let path = PathBuf::from(path);
+        let Ok(meta) = std::fs::metadata(&path) else {
+            continue;
+        };
+        let mode = meta.permissions().mode();
+        if mode & 0o077 != 0 {
+            let closed = Permissions::from_mode(mode & !0o077);
+            if let Err(error) = std::fs::set_permissions(&path, closed) {
+                tracing::warn!(file = %path.display(), %error, "others may read this file");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes what was created or renamed in `folder` survive a power cut.

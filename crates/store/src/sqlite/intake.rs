@@ -7,7 +7,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -60,6 +60,8 @@ pub(super) struct Intake {
     room: Arc<Semaphore>,
     /// Work that waits in its reply.
     parked: AtomicUsize,
+    /// Whether the writer ended as it should.
+    ended: Arc<AtomicBool>,
 }
 
 impl Intake {
@@ -69,6 +71,7 @@ impl Intake {
             jobs,
             room: Arc::new(Semaphore::new(limits::COMMIT_QUEUE_BYTES as usize)),
             parked: AtomicUsize::new(0),
+            ended: Arc::default(),
         };
         (Arc::new(intake), receiver)
     }
@@ -89,7 +92,10 @@ impl Intake {
         };
         if room.is_some() {
             self.send(work, room);
-            return Box::pin(async { answer.await.unwrap_or(Err(StoreError::Closed)) });
+            let ended = Arc::clone(&self.ended);
+            return Box::pin(
+                async move { answer.await.unwrap_or_else(|_| Err(no_answer(&ended))) },
+            );
         }
         self.parked.fetch_add(1, Ordering::AcqRel);
         let mut parked = Parked {
@@ -101,14 +107,28 @@ impl Intake {
                 .acquire_many_owned(permits)
                 .await;
             parked.hand_in(room.ok());
-            answer.await.unwrap_or(Err(StoreError::Closed))
+            let ended = &parked.intake.ended;
+            answer.await.unwrap_or_else(|_| Err(no_answer(ended)))
         })
+    }
+
+    /// Where the writer says that it ended as it should.
+    pub(super) fn ended(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ended)
     }
 
     /// Hands in work whatever waits.
     pub(super) fn send(&self, work: Work, room: Option<OwnedSemaphorePermit>) {
         // When the writer is gone the work is dropped, and with it the sender of its answer.
         let _ = self.jobs.send(Job { work, _room: room });
+    }
+}
+
+/// Why there is no answer.
+fn no_answer(ended: &AtomicBool) -> StoreError {
+    match ended.load(Ordering::Acquire) {
+        true => StoreError::Closed,
+        false => StoreError::Unknown("the thread that writes the store ended".to_owned()),
     }
 }
 

@@ -22,7 +22,7 @@ mod reads;
 mod rows;
 mod schema;
 mod settle;
-mod space;
+pub(crate) mod space;
 mod sweep;
 mod writer;
 
@@ -42,8 +42,8 @@ use wakeful_core::{
     limits,
     port::{
         Backlog, BlobId, BucketRef, CheckpointKey, Clock, Committed, DeadQuery, Delivery, Epoch,
-        Expired, ExpiredQuery, Object, ObjectId, ObjectsQuery, OpenError, ReadyQuery, Reply, Store,
-        StoreError, StoreStats, Sweep, Transaction, Upload, UploadId,
+        Expired, ExpiredQuery, Intervention, Object, ObjectId, ObjectsQuery, OpenError, ReadyQuery,
+        Reply, Store, StoreError, StoreStats, Sweep, Transaction, Upload, UploadId,
     },
     time::Timestamp,
 };
@@ -169,6 +169,14 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+/// The interventions that are done in steps.
+fn releases(transaction: &Transaction) -> Vec<Intervention> {
+    let all = transaction.interventions.iter();
+    all.filter(|one| matches!(one, Intervention::ReleaseHeld { .. }))
+        .cloned()
+        .collect()
+}
+
 impl Store for SqliteStore {
     fn epoch(&self) -> Epoch {
         self.inner.epoch
@@ -179,10 +187,33 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, transaction: Transaction) -> Reply<Committed, StoreError> {
+        let again = releases(&transaction);
         let (reply, answer) = oneshot::channel();
-        self.inner
+        let first = self
+            .inner
             .intake
-            .submit(Work::Commit(transaction, reply), answer)
+            .submit(Work::Commit(transaction, reply), answer);
+        if again.is_empty() {
+            return first;
+        }
+        let intake = Arc::clone(&self.inner.intake);
+        Box::pin(async move {
+            let mut committed = first.await?;
+            let mut last = committed.intervened.len();
+            while last >= limits::RELEASE_STEP {
+                let (reply, answer) = oneshot::channel();
+                let transaction = Transaction {
+                    interventions: again.clone(),
+                    ..Transaction::default()
+                };
+                let more = intake.submit(Work::Commit(transaction, reply), answer);
+                let more = more.await?.intervened;
+                last = more.len();
+                let room = limits::STORE_READ_ROWS.saturating_sub(committed.intervened.len());
+                committed.intervened.extend(more.into_iter().take(room));
+            }
+            Ok(committed)
+        })
     }
 
     fn claim(&self, runs: Vec<RunId>, now: Timestamp) -> Reply<Vec<Delivery>, StoreError> {

@@ -1,9 +1,9 @@
 //! Opening a folder: refuse it as it stands, or begin a new epoch in it.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, MAIN_DB, params, wal::CheckpointMode};
 use wakeful_core::{
     port::{Epoch, OpenError},
     time::Timestamp,
@@ -22,6 +22,9 @@ use super::{
     space::Space,
     writer::{Figures, Writer},
 };
+
+/// How long a start waits for others' tools that read the log.
+const OLD_LOG_WAIT: Duration = Duration::from_secs(1);
 
 /// Opens the store of a folder.
 pub(super) fn open(options: &Options) -> Result<Inner, OpenError> {
@@ -45,9 +48,10 @@ pub(super) fn open(options: &Options) -> Result<Inner, OpenError> {
         .map_err(|fault| failed(text(fault)))?;
     let readers = Readers::start(&file).map_err(|fault| failed(text(fault)))?;
     let (intake, jobs) = Intake::new();
+    let ended = intake.ended();
     let thread = std::thread::Builder::new()
         .name("store-write".to_owned())
-        .spawn(move || writer.run(jobs))
+        .spawn(move || writer.run(jobs, &ended))
         .map_err(|error| failed(format!("a thread to write with: {error}")))?;
     tracing::debug!(folder = %folder.display(), epoch = begun.epoch.0, voided = begun.voided, "store opened");
     Ok(Inner {
@@ -66,6 +70,8 @@ fn text(fault: Fault) -> String {
         Fault::Conflict(text)
         | Fault::Refused(text)
         | Fault::ReadOnly(text)
+        | Fault::Corrupt(text)
+        | Fault::Malformed(text)
         | Fault::Broken(text)
         | Fault::Other(text) => text,
         Fault::Full => "the disk is full".to_owned(),
@@ -124,6 +130,27 @@ fn inspect(folder: &Path, file: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
+/// Copies what the last process left in the log. If that process met a failed fsync, the kernel
+/// may show what the disk does not have, and would never write it again; copied, it is new.
+fn copy_old_log(conn: &Connection) -> Result<(), Fault> {
+    conn.busy_timeout(OLD_LOG_WAIT)?;
+    let copied = conn
+        .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE)
+        .map_err(Fault::from);
+    conn.busy_timeout(schema::BUSY)?;
+    match copied {
+        Ok(_) => Ok(()),
+        Err(fault @ (Fault::Full | Fault::Other(_))) => {
+            tracing::warn!(
+                ?fault,
+                "what is in the store's log was not copied out of it"
+            );
+            Ok(())
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
 struct Begun {
     epoch: Epoch,
     seq: u64,
@@ -135,6 +162,7 @@ struct Begun {
 fn begin(conn: &mut Connection, now: Timestamp) -> Result<Begun, Fault> {
     let format = schema::format(conn)?;
     schema::begin(conn, format)?;
+    copy_old_log(conn)?;
     let transaction = conn.transaction()?;
     let (seq, epoch, greatest): (i64, u32, i64) = transaction.query_row(
         "UPDATE counters SET epoch = epoch + 1 RETURNING seq + 1, epoch, greatest",

@@ -1,6 +1,12 @@
 //! The threads that read, each with a connection of its own.
 
-use std::{collections::VecDeque, path::Path, sync::Arc, thread::JoinHandle};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    thread::JoinHandle,
+};
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
@@ -79,7 +85,12 @@ impl Readers {
             queue.waiting.push_back(Box::new(move |reader| {
                 // Whoever asked may have gone meanwhile.
                 if !reply.is_closed() {
-                    let _ = reply.send(read(reader));
+                    let answer = catch_unwind(AssertUnwindSafe(|| read(&mut *reader)));
+                    let _ = reply.send(answer.unwrap_or_else(|_| {
+                        // The thread lives on; what it has learnt may be half learnt.
+                        reader.names = Names::default();
+                        Err(StoreError::Failed("a read panicked".to_owned()))
+                    }));
                 }
             }));
         }

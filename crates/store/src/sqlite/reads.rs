@@ -95,7 +95,7 @@ pub(super) fn expired(reader: &mut Reader, query: ExpiredQuery) -> Result<Expire
 /// One event; whatever is wrong with its bytes makes it damaged, and only it.
 pub(super) fn event(reader: &mut Reader, id: EventId) -> Result<Option<Event>, StoreError> {
     let found = read_event(reader, id).map_err(|fault| match fault {
-        Fault::Broken(_) => StoreError::Damaged(id),
+        Fault::Broken(_) | Fault::Corrupt(_) | Fault::Malformed(_) => StoreError::Damaged(id),
         other => other.into_read_error(),
     })?;
     let Some((checksum, envelope, data)) = found else {
@@ -115,26 +115,24 @@ fn read_event(reader: &Reader, id: EventId) -> Result<Option<StoredEvent>, Fault
     let mut statement = reader
         .conn
         .prepare_cached("SELECT checksum, envelope, data FROM events WHERE id = ?1")?;
-    let row = statement
-        .query_row([id.raw()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional();
-    match row {
-        // A type that the table cannot hold is damage too.
-        Err(rusqlite::Error::InvalidColumnType(..)) => Err(Fault::Broken("a column".into())),
-        other => Ok(other?),
-    }
+    let row = statement.query_row([id.raw()], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    });
+    Ok(row.optional()?)
 }
 
 pub(super) fn delivery(reader: &mut Reader, id: RunId) -> Result<Option<Delivery>, Fault> {
     let Reader { conn, names } = reader;
-    let statement = conn.prepare_cached(concat!(
+    let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         delivery_columns!(),
         " FROM deliveries WHERE id = ?1"
     ))?;
-    Ok(rows::deliveries(conn, names, statement, [id.raw()])?.pop())
+    let mut rows = statement.query([id.raw()])?;
+    match rows.next()? {
+        Some(row) => rows::delivery(conn, names, row).map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(super) fn deliveries_of(reader: &mut Reader, event: EventId) -> Result<Vec<Delivery>, Fault> {

@@ -9,7 +9,7 @@ use wakeful_core::{
 };
 
 use super::{
-    fault::{Fault, malformed},
+    fault::{Fault, malformed, tell_damage},
     names::Names,
 };
 
@@ -61,11 +61,11 @@ pub(super) fn delivery(
         alone: row.get(10)?,
         held_for: row.get(12)?,
         dead,
-        failure: failure.as_deref().map(parse_failure).transpose()?,
+        failure: failure.as_deref().and_then(|text| parse_failure(text, row)),
     })
 }
 
-/// All deliveries that `statement` finds.
+/// All deliveries that `statement` finds, but those whose rows are damaged.
 pub(super) fn deliveries(
     conn: &Connection,
     names: &mut Names,
@@ -75,7 +75,10 @@ pub(super) fn deliveries(
     let mut rows = statement.query(params)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(delivery(conn, names, row)?);
+        match delivery(conn, names, row) {
+            Err(fault @ Fault::Malformed(_)) => tell_damage("a delivery", row.get(0)?, &fault),
+            other => found.push(other?),
+        }
     }
     Ok(found)
 }
@@ -85,6 +88,15 @@ pub(super) fn failure_text(failure: &Failure) -> Result<String, Fault> {
     serde_json::to_string(failure).map_err(|error| Fault::Refused(error.to_string()))
 }
 
-fn parse_failure(text: &str) -> Result<Failure, Fault> {
-    serde_json::from_str(text).map_err(|_| malformed("a failure"))
+/// A failure is for people to read: the delivery does without one that is damaged.
+fn parse_failure(text: &str, row: &Row<'_>) -> Option<Failure> {
+    let parsed = serde_json::from_str(text);
+    if parsed.is_err() {
+        tell_damage(
+            "the failure of a delivery",
+            row.get(0).unwrap_or_default(),
+            &malformed("a failure"),
+        );
+    }
+    parsed.ok()
 }

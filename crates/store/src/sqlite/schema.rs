@@ -20,7 +20,10 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use super::fault::{Fault, malformed};
+use super::{
+    fault::{Fault, malformed},
+    folder,
+};
 
 /// The file of the store in its folder.
 pub(super) const FILE: &str = "store.db";
@@ -29,7 +32,7 @@ pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;
 /// `WKFL`: tells `file` and us that a database is a store.
 const APPLICATION_ID: i32 = 0x574b_464c;
 /// How long to wait for a lock that someone else's tool holds on the database.
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// The step at index n makes format n into format n + 1.
 const MIGRATIONS: &[&str] = &[FORMAT_1];
@@ -111,6 +114,7 @@ CREATE TABLE blobs (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL) STRICT;
 /// Opens `file` for the one writer, without changing anything yet: nothing is copied out of the
 /// log or deleted until [`begin`] was called, so that a folder that is refused stays as it is.
 pub(super) fn open_writer(file: &Path) -> Result<Connection, Fault> {
+    folder::own(file).map_err(|error| Fault::ReadOnly(error.to_string()))?;
     let conn = Connection::open_with_flags(
         file,
         OpenFlags::SQLITE_OPEN_READ_WRITE

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, ToSql, params};
 use wakeful_core::{
     delivery::{DeadReason, Failure},
     id::RunId,
+    limits,
     name::{FunctionName, Scope},
     port::{Claim, End, Intervention, Settled, Settlement},
     time::Timestamp,
@@ -216,6 +217,7 @@ fn expire(applier: &mut Applier<'_>, run: RunId, at: Timestamp) -> Result<bool, 
     Ok(true)
 }
 
+/// One step of it; the caller asks again while a step was full.
 fn release(
     applier: &mut Applier<'_>,
     (scope, function): (&Scope, &FunctionName),
@@ -229,9 +231,10 @@ fn release(
     };
     let mut statement = conn.prepare_cached(
         "SELECT id, trigger FROM deliveries \
-         WHERE state = 3 AND function = ?1 AND held_for <> ?2 ORDER BY id",
+         WHERE state = 3 AND function = ?1 AND held_for <> ?2 ORDER BY id LIMIT ?3",
     )?;
-    let held = statement.query_map(params![function, live], |row| {
+    let most = limits::RELEASE_STEP as i64;
+    let held = statement.query_map(params![function, live, most], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?;
     let held: Vec<(i64, i64)> = held.collect::<Result<_, _>>()?;

@@ -18,6 +18,17 @@ const FILE: &str = "ballast";
 /// How old an answer of the file system may be.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
+/// Bytes that are free where `folder` is; `None`, and logged, when that cannot be told.
+pub(crate) fn free(folder: &Path) -> Option<u64> {
+    match statvfs(folder) {
+        Ok(stat) => Some(stat.f_bavail.saturating_mul(stat.f_frsize)),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "free space is unknown");
+            None
+        }
+    }
+}
+
 /// Watches the room of one folder.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -44,7 +55,7 @@ impl Space {
     pub(super) fn is_low(&mut self) -> bool {
         if self.checked.is_none_or(|at| at.elapsed() >= CHECK_EVERY) {
             self.checked = Some(Instant::now());
-            let free = self.free();
+            let free = free(&self.folder);
             self.low = free.is_some_and(|free| free < self.reserve);
             if !self.ballast && free.is_some_and(|free| free >= self.reserve.saturating_mul(2)) {
                 self.take_ballast();
@@ -68,16 +79,6 @@ impl Space {
     pub(super) fn drop_ballast(&mut self) -> bool {
         let had = std::mem::take(&mut self.ballast);
         had && std::fs::remove_file(self.folder.join(FILE)).is_ok()
-    }
-
-    fn free(&self) -> Option<u64> {
-        match statvfs(&self.folder) {
-            Ok(stat) => Some(stat.f_bavail.saturating_mul(stat.f_frsize)),
-            Err(error) => {
-                tracing::warn!(folder = %self.folder.display(), %error, "free space is unknown");
-                None
-            }
-        }
     }
 
     fn take_ballast(&mut self) {

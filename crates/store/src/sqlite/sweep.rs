@@ -1,9 +1,12 @@
 //! Dropping what nobody needs any more, in steps so small that other commits hardly notice.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use wakeful_core::{id::EventId, limits, port::Sweep, time::Timestamp};
 
-use super::{apply::Applier, fault::Fault};
+use super::{
+    apply::Applier,
+    fault::{Fault, tell_damage},
+};
 
 /// Payload bytes of the events that one step drops: their pages are all touched.
 const STEP_BYTES: i64 = 8 * 1024 * 1024;
@@ -18,9 +21,23 @@ pub(super) enum Step {
     /// Drops dead letters.
     Dead(Sweep),
     /// Drops events after this one.
-    Events(Sweep, EventId),
+    Events(Sweep, EventId, Pace),
     /// Gives free pages back to the file system.
     Shrink,
+}
+
+/// How many events a step looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pace {
+    /// As many as it may.
+    Wide,
+    /// One, because of damage near by, for so many steps.
+    Single(usize),
+}
+
+/// The first step of dropping events.
+fn events(sweep: Sweep) -> Step {
+    Step::Events(sweep, EventId::from_raw(i64::MIN), Pace::Wide)
 }
 
 /// What a step did.
@@ -54,14 +71,9 @@ pub(super) fn step(applier: &mut Applier<'_>, step: Step) -> Result<Stepped, Fau
                 Some(before) => drop_dead(applier, before)?,
                 None => false,
             };
-            let first = EventId::from_raw(i64::MIN);
-            Ok(Stepped::then(if more {
-                step
-            } else {
-                Step::Events(sweep, first)
-            }))
+            Ok(Stepped::then(if more { step } else { events(sweep) }))
         }
-        Step::Events(sweep, after) => drop_events(applier, sweep, after),
+        Step::Events(sweep, after, pace) => drop_events(applier, sweep, after, pace),
         Step::Shrink => shrink(conn),
     }
 }
@@ -79,9 +91,19 @@ fn drop_dead(applier: &mut Applier<'_>, before: Timestamp) -> Result<bool, Fault
 }
 
 /// Looks at the next events in order, however many of them are still owed.
-fn drop_events(applier: &mut Applier<'_>, sweep: Sweep, after: EventId) -> Result<Stepped, Fault> {
+fn drop_events(
+    applier: &mut Applier<'_>,
+    sweep: Sweep,
+    after: EventId,
+    pace: Pace,
+) -> Result<Stepped, Fault> {
     let bound = EventId::first_at(sweep.events_before);
-    let Some(last) = last_of_step(applier.conn, after, bound)? else {
+    let (most, pace) = match pace {
+        Pace::Wide => (limits::SWEEP_STEP, Pace::Wide),
+        Pace::Single(0) => (1, Pace::Wide),
+        Pace::Single(left) => (1, Pace::Single(left - 1)),
+    };
+    let Some(last) = last_of_step(applier.conn, after, bound, most)? else {
         return Ok(Stepped::then(Step::Shrink));
     };
     let gone = applier
@@ -94,15 +116,20 @@ fn drop_events(applier: &mut Applier<'_>, sweep: Sweep, after: EventId) -> Resul
     applier.delta.events -= gone as i64;
     Ok(Stepped {
         events: gone as u64,
-        next: Some(Step::Events(sweep, EventId::from_raw(last))),
+        next: Some(Step::Events(sweep, EventId::from_raw(last), pace)),
     })
 }
 
-fn last_of_step(conn: &Connection, after: EventId, bound: EventId) -> Result<Option<i64>, Fault> {
+fn last_of_step(
+    conn: &Connection,
+    after: EventId,
+    bound: EventId,
+    most: usize,
+) -> Result<Option<i64>, Fault> {
     let mut statement = conn.prepare_cached(
         "SELECT id, length(data) FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![after.raw(), bound.raw(), limits::SWEEP_STEP as i64])?;
+    let mut rows = statement.query(params![after.raw(), bound.raw(), most as i64])?;
     let (mut last, mut bytes) = (None, 0);
     while let Some(row) = rows.next()?
         && bytes < STEP_BYTES
@@ -111,6 +138,89 @@ fn last_of_step(conn: &Connection, after: EventId, bound: EventId) -> Result<Opt
         bytes += row.get::<_, i64>(1)?;
     }
     Ok(last)
+}
+
+/// What to do instead of a step that met damage and was undone. Only reads.
+pub(super) fn past(conn: &Connection, step: Step, fault: &Fault) -> Result<Stepped, Fault> {
+    match step {
+        Step::Dedup(sweep) => {
+            tell_damage("keys of events", 0, fault);
+            Ok(Stepped::then(Step::Dead(sweep)))
+        }
+        Step::Dead(sweep) => {
+            tell_damage("dead letters", 1, fault);
+            Ok(Stepped::then(events(sweep)))
+        }
+        Step::Events(sweep, after, Pace::Wide) => {
+            let single = Pace::Single(limits::SWEEP_STEP);
+            Ok(Stepped::then(Step::Events(sweep, after, single)))
+        }
+        Step::Events(sweep, after, Pace::Single(_)) => past_event(conn, sweep, after, fault),
+        Step::Shrink => {
+            tell_damage("free pages", 2, fault);
+            Ok(Stepped {
+                events: 0,
+                next: None,
+            })
+        }
+    }
+}
+
+/// Goes on behind the next event, or behind the page that it is in.
+fn past_event(
+    conn: &Connection,
+    sweep: Sweep,
+    after: EventId,
+    fault: &Fault,
+) -> Result<Stepped, Fault> {
+    let bound = EventId::first_at(sweep.events_before);
+    let next = match next_event(conn, after.raw().saturating_add(1)) {
+        Ok(next) => {
+            let id = next.filter(|id| *id < bound.raw());
+            if let Some(id) = id {
+                tell_damage("an event, or what is beside it,", id, fault);
+            }
+            id.map(EventId::from_raw)
+        }
+        Err(unread) if unread.is_local() => {
+            tell_damage("a page of events", after.raw(), &unread);
+            beyond(conn, after, bound)?
+        }
+        Err(other) => return Err(other),
+    };
+    Ok(Stepped::then(match next {
+        Some(next) => Step::Events(sweep, next, Pace::Single(limits::SWEEP_STEP)),
+        None => Step::Shrink,
+    }))
+}
+
+/// The first event from `from` on.
+fn next_event(conn: &Connection, from: i64) -> Result<Option<i64>, Fault> {
+    let mut statement =
+        conn.prepare_cached("SELECT id FROM events WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+    Ok(statement.query_row([from], |row| row.get(0)).optional()?)
+}
+
+/// After which id events can be read again, when those after `after` cannot; found by halving,
+/// for a damaged page does not say where it ends.
+fn beyond(conn: &Connection, after: EventId, bound: EventId) -> Result<Option<EventId>, Fault> {
+    let readable = |from: i64| match next_event(conn, from) {
+        Ok(_) => Ok(true),
+        Err(fault) if fault.is_local() => Ok(false),
+        Err(fault) => Err(fault),
+    };
+    let (mut not, mut yes) = (i128::from(after.raw()) + 1, i128::from(bound.raw()));
+    if not >= yes || !readable(bound.raw())? {
+        return Ok(None);
+    }
+    while yes - not > 1 {
+        let middle = not + (yes - not) / 2;
+        match readable(middle as i64)? {
+            true => yes = middle,
+            false => not = middle,
+        }
+    }
+    Ok(Some(EventId::from_raw((yes - 1) as i64)))
 }
 
 fn shrink(conn: &Connection) -> Result<Stepped, Fault> {

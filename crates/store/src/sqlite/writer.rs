@@ -6,9 +6,13 @@
 //! work. A failure of the disk itself ends all writing: whether the group survived is not
 //! known, and trying again could make a lost commit look like a kept one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use rusqlite::{Connection, MAIN_DB, config::DbConfig, hooks::Wal, wal::CheckpointMode};
@@ -24,6 +28,7 @@ use super::{
     fault::Fault,
     intake::{Job, Work},
     mark::Mark,
+    schema,
     space::Space,
     sweep::{self, Stepped},
 };
@@ -48,6 +53,8 @@ pub(super) struct Writer {
     pub(super) space: Space,
     pub(super) figures: Arc<Figures>,
     log: Log,
+    /// Which work of the group is being applied.
+    place: Option<usize>,
     /// Why nothing may be written any more.
     poisoned: Option<String>,
 }
@@ -91,8 +98,10 @@ type Outcome = Result<Answer, StoreError>;
 /// SQLite's page, bytes.
 const PAGE: u64 = 4096;
 const COPY_PAGES: i32 = (limits::STORE_WAL / PAGE) as i32;
-/// While a reader keeps the log from being reused it grows; from this multiple on, wait for it.
+/// While a reader keeps the log from being reused it grows; from this multiple on, insist.
 const COPY_WAITING: i32 = 4;
+/// How long readers are waited for when there is no room for anything else.
+const RELIEF_WAIT: Duration = Duration::from_millis(100);
 
 impl Writer {
     pub(super) fn new(
@@ -120,12 +129,14 @@ impl Writer {
                 pages,
                 copy_at: COPY_PAGES,
             },
+            place: None,
             poisoned: None,
         })
     }
 
-    /// Writes until it is closed or nobody is left to ask for anything.
-    pub(super) fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    /// Writes until it is closed or nobody is left to ask for anything, and then says that it
+    /// ended as it should: without that, what was handed in may or may not have been written.
+    pub(super) fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>, ended: &AtomicBool) {
         let mut group = Vec::new();
         while let Some(first) = jobs.blocking_recv() {
             let mut closing = take(&mut group, first);
@@ -143,6 +154,7 @@ impl Writer {
                 break;
             }
         }
+        ended.store(true, Ordering::Release);
         // Dropping the queue drops the senders in it: what came too late learns of the end.
         drop(jobs);
         self.finish();
@@ -177,10 +189,18 @@ impl Writer {
     fn decide(&mut self, group: &[Job]) -> Vec<Outcome> {
         let mut admitted = !self.space.is_low();
         let mut mode = Mode::Together;
+        // What met damaged pages. Its traces cannot be committed, so that the whole group is
+        // undone and applied again without it.
+        let mut spoiled = BTreeMap::new();
         let mut reliefs = [Relief::CopyLog, Relief::Ballast].into_iter();
         loop {
-            let fault = match self.attempt(group, mode, admitted) {
-                Ok(outcomes) => return outcomes,
+            let fault = match self.attempt(group, mode, admitted, &spoiled) {
+                Ok(mut outcomes) => {
+                    for (place, outcome) in spoiled {
+                        outcomes[place] = outcome;
+                    }
+                    return outcomes;
+                }
                 Err(fault) => fault,
             };
             self.roll_back();
@@ -194,7 +214,12 @@ impl Writer {
                     Some(relief) => self.relieve(relief),
                     None => return vec_of(group.len(), || Err(StoreError::DiskFull)),
                 },
-                Fault::Refused(_) if mode == Mode::Together => mode = Mode::Apart,
+                fault if fault.is_local() && mode == Mode::Together => mode = Mode::Apart,
+                Fault::Corrupt(_) if self.place.is_some_and(|at| !spoiled.contains_key(&at)) => {
+                    if let Some(at) = self.place {
+                        spoiled.insert(at, self.without(&group[at].work, fault));
+                    }
+                }
                 other => {
                     let error = other.into_read_error();
                     return vec_of(group.len(), || Err(error.clone()));
@@ -212,7 +237,7 @@ impl Writer {
             let had = self.space.drop_ballast();
             tracing::warn!(had, "the disk is full: the ballast was let go of");
         }
-        self.copy(CheckpointMode::RESTART);
+        self.copy(CheckpointMode::RESTART, RELIEF_WAIT);
     }
 
     /// Applies and commits a group; after a fault nothing of it is in the database, unless the
@@ -222,18 +247,26 @@ impl Writer {
         group: &[Job],
         mode: Mode,
         admitted: bool,
+        spoiled: &BTreeMap<usize, Outcome>,
     ) -> Result<Vec<Outcome>, Fault> {
+        self.place = None;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let before = self.conn.total_changes();
         let mut total = Delta::default();
         let mut outcomes = Vec::with_capacity(group.len());
-        for job in group {
+        for (place, job) in group.iter().enumerate() {
+            if spoiled.contains_key(&place) {
+                outcomes.push(Ok(Answer::Nothing));
+                continue;
+            }
+            self.place = Some(place);
             if !admitted && brings_work(&job.work) {
                 outcomes.push(Err(StoreError::DiskFull));
                 continue;
             }
             outcomes.push(self.apply(job, mode, &mut total)?);
         }
+        self.place = None;
         let new_ids = total.greatest > self.figures.greatest.load(Ordering::Relaxed);
         if self.conn.total_changes() == before && !new_ids {
             // Nothing to make durable; DDL of a sweep changes no row but is committed too.
@@ -283,10 +316,10 @@ impl Writer {
                 Ok(answer)
             }
             Err(Fault::Conflict(key)) => Err(StoreError::Conflict(key)),
-            Err(Fault::Refused(why)) if mode == Mode::Apart => {
+            Err(fault @ (Fault::Refused(_) | Fault::Malformed(_))) if mode == Mode::Apart => {
                 self.conn.prepare_cached("ROLLBACK TO apart")?.execute([])?;
                 self.memory = Memory::load(&self.conn)?;
-                Err(StoreError::Failed(why))
+                Err(fault.into_read_error())
             }
             Err(fault) => return Err(fault),
         };
@@ -294,6 +327,16 @@ impl Writer {
             self.conn.prepare_cached("RELEASE apart")?.execute([])?;
         }
         Ok(outcome)
+    }
+
+    /// The outcome of work that met damage and was undone: a sweep goes on behind it.
+    fn without(&self, work: &Work, fault: Fault) -> Outcome {
+        match work {
+            Work::Sweep(step, _) => sweep::past(&self.conn, *step, &fault)
+                .map(Answer::Stepped)
+                .map_err(Fault::into_read_error),
+            _ => Err(fault.into_read_error()),
+        }
     }
 
     fn publish(&self, total: &Delta) {
@@ -354,27 +397,31 @@ impl Writer {
         } else {
             CheckpointMode::PASSIVE
         };
-        self.copy(mode);
+        self.copy(mode, Duration::ZERO);
     }
 
-    /// Explicitly, because SQLite's own way would hide a failed fsync.
-    fn copy(&mut self, mode: CheckpointMode) {
+    /// Explicitly, because SQLite's own way would hide a failed fsync. All commits stand still
+    /// meanwhile, so that readers are waited for at most `wait`.
+    fn copy(&mut self, mode: CheckpointMode, wait: Duration) {
         if let Err(error) = self.mark.sync() {
             tracing::warn!(%error, "the high-water mark could not be forced to disk");
         }
         let pages = self.log.pages.load(Ordering::Relaxed);
-        match self
+        let copied = self
             .conn
-            .wal_checkpoint_v2(Some(MAIN_DB), mode)
-            .map_err(Fault::from)
-        {
+            .busy_timeout(wait)
+            .and_then(|()| self.conn.wal_checkpoint_v2(Some(MAIN_DB), mode));
+        if let Err(error) = self.conn.busy_timeout(schema::BUSY) {
+            tracing::warn!(%error, "the store does not wait for locks any more");
+        }
+        match copied.map_err(Fault::from) {
             Ok((in_log, copied)) if in_log == copied => {
                 self.log.pages.store(0, Ordering::Relaxed);
                 self.log.copy_at = COPY_PAGES;
             }
             // Someone reads, there is no room, or a tool holds a lock: the commits are safe in
             // the log, so again when it has grown by another quarter.
-            Ok(_) | Err(Fault::Full | Fault::Other(_)) => {
+            Ok(_) | Err(Fault::Full | Fault::Other(_) | Fault::Corrupt(_)) => {
                 self.log.copy_at = pages + COPY_PAGES / 4;
             }
             Err(fault) => {
@@ -401,9 +448,12 @@ fn vec_of<T>(count: usize, make: impl Fn() -> T) -> Vec<T> {
 fn uncertain(error: rusqlite::Error) -> Fault {
     match Fault::from(error) {
         Fault::Full => Fault::Full,
-        Fault::Other(why) | Fault::Refused(why) | Fault::ReadOnly(why) | Fault::Broken(why) => {
-            Fault::Broken(why)
-        }
+        Fault::Other(why)
+        | Fault::Refused(why)
+        | Fault::ReadOnly(why)
+        | Fault::Corrupt(why)
+        | Fault::Malformed(why)
+        | Fault::Broken(why) => Fault::Broken(why),
         Fault::Conflict(key) => Fault::Broken(key),
     }
 }
