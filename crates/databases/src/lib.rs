@@ -12,6 +12,7 @@ mod value;
 
 pub use capture::{
     Capture, CaptureHandle, CaptureOptions, Kinds, Observer, Report, Trouble, Watched, watched,
+    withdraw,
 };
 pub use query::{
     Databases, ErrorCode, Options, Owner, Query, QueryError, QueryResult, Target, TxId,

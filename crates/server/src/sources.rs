@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wakeful_core::{
     name::{DatabaseName, Scope},
@@ -17,7 +17,7 @@ use wakeful_core::{
 };
 use wakeful_databases::{
     Capture, CaptureHandle, CaptureOptions, DatabaseUrl, Databases, Observer, Report, Target,
-    Watched, watched,
+    Watched, watched, withdraw,
 };
 use wakeful_objects::Buckets;
 use wakeful_sources::schedule::{Scheduler, SchedulerHandle};
@@ -74,6 +74,7 @@ struct Running {
     tables: watch::Sender<Watched>,
     handle: CaptureHandle,
     stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl Sources {
@@ -121,13 +122,17 @@ impl Sources {
 
     fn capture(&self, project: &Project, databases: &BTreeMap<DatabaseName, DatabaseUrl>) {
         let mut captures = self.captures.lock();
-        captures.retain(|name, running| {
-            let stays = databases.get(name) == Some(&running.url);
-            if !stays {
-                running.stop.cancel();
-            }
-            stays
-        });
+        let gone: Vec<_> = captures
+            .extract_if(.., |name, running| {
+                databases.get(name) != Some(&running.url)
+            })
+            .collect();
+        for (name, running) in gone {
+            let stays = databases
+                .get(&name)
+                .is_some_and(|url| same(url, &running.url));
+            self.end_capture(name, running, stays);
+        }
         let mut targets = BTreeMap::new();
         for (name, url) in databases {
             let tables = watched(project, name);
@@ -162,13 +167,15 @@ impl Sources {
             Arc::clone(&self.heard) as Arc<dyn Observer>,
         );
         let stop = self.stop.child_token();
-        self.tasks
+        let task = self
+            .tasks
             .spawn_on(capture.run(stop.clone()), &parts.runtime);
         Running {
             url: url.clone(),
             tables: sender,
             handle,
             stop,
+            task,
         }
     }
 
@@ -186,11 +193,39 @@ impl Sources {
         let _ = tokio::time::timeout(patience, all).await;
     }
 
+    /// Ends a capture, and takes its triggers out of the database: else they would record changes
+    /// that nobody reads, for ever. They stay when the same file is only called another way now.
+    fn end_capture(&self, name: DatabaseName, running: Running, stays: bool) {
+        running.stop.cancel();
+        let scope = self.parts.scope.clone();
+        let end = async move {
+            // It may have panicked; there is nothing to wait for then either.
+            let _ = running.task.await;
+            if stays {
+                return;
+            }
+            if let Err(trouble) = withdraw(&scope, &name, &running.url).await {
+                tracing::warn!(database = %name, %trouble,
+                    "the triggers of a database that is not captured any more stay in it");
+            }
+        };
+        self.tasks.spawn_on(end, &self.parts.runtime);
+    }
+
     /// Ends all sources; returns when nothing is submitted any more.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Whether two addresses are of one file.
+fn same(one: &DatabaseUrl, other: &DatabaseUrl) -> bool {
+    let (DatabaseUrl::Sqlite(one), DatabaseUrl::Sqlite(other)) = (one, other);
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
     }
 }
 

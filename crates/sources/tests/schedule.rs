@@ -236,6 +236,21 @@ async fn a_restart_repeats_nothing_and_skips_what_was_missed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trigger_that_was_away_missed_nothing() {
+    let mut bench = Bench::new("11:58:20");
+    let triggers = vec![(id("a"), every(60))];
+    let handle = bench.start(triggers.clone());
+    bench.pass_until("12:00:00").await;
+    handle.set(Vec::new());
+    bench.pass_until("13:00:30").await;
+    handle.set(triggers);
+    bench.pass_until("13:01:00").await;
+    assert_eq!(bench.ticks()[2..], ["13:01:00"]);
+    assert_eq!(handle.missed(), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_set_back_ticks_nothing_twice() {
     let mut bench = Bench::new("11:58:20");
     let triggers = vec![(id("a"), every(60))];

@@ -5,5 +5,5 @@ mod service;
 mod watched;
 
 pub use report::{Observer, Report, Trouble};
-pub use service::{Capture, CaptureHandle, CaptureOptions};
+pub use service::{Capture, CaptureHandle, CaptureOptions, withdraw};
 pub use watched::{Kinds, Watched, watched};

@@ -8,7 +8,7 @@ use wakeful_core::{
     port::{Sink, Store},
 };
 
-use super::{Observer, Watched};
+use super::{Observer, Trouble, Watched};
 use crate::{DatabaseUrl, sqlite};
 
 /// What is captured.
@@ -94,6 +94,21 @@ impl Capture {
         match self.options.url.clone() {
             DatabaseUrl::Sqlite(path) => sqlite::follow(self, path, shutdown).await,
         }
+    }
+}
+
+/// Takes the triggers of a capture out of a database that is captured no more; whoever followed it
+/// must have ended. What was recorded stays, for the case that it is captured again.
+///
+/// # Errors
+/// What is wrong with the database. One that is not there, or was never captured, is left alone.
+pub async fn withdraw(
+    scope: &Scope,
+    database: &DatabaseName,
+    url: &DatabaseUrl,
+) -> Result<(), Trouble> {
+    match url {
+        DatabaseUrl::Sqlite(path) => sqlite::withdraw(path.clone(), scope, database).await,
     }
 }
 

@@ -210,6 +210,35 @@ async fn a_migration_by_a_function_leaves_no_gap() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_captured_no_more_has_no_triggers() {
+    let mut bench = Bench::with(TABLE, &["t"]).await;
+    bench.stop().await;
+    bench.sql("INSERT INTO t VALUES (1, 'a', 'b', 'u');");
+    let url = DatabaseUrl::Sqlite(bench.path.clone());
+    let scope = wakeful_core::name::Scope {
+        project: "shop".parse().unwrap(),
+        environment: "dev".parse().unwrap(),
+    };
+    let name = "shop".parse().unwrap();
+    for _ in 0..2 {
+        wakeful_databases::withdraw(&scope, &name, &url)
+            .await
+            .unwrap();
+    }
+    let left = bench.sql("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger';");
+    assert_eq!(left.trim(), "0");
+    // What was recorded before is not lost when it comes back.
+    bench.start();
+    bench.until_events(1).await;
+    bench.stop().await;
+    let nowhere = DatabaseUrl::Sqlite(bench.folder.path().join("nowhere.db"));
+    wakeful_databases::withdraw(&scope, &name, &nowhere)
+        .await
+        .unwrap();
+    assert!(!bench.folder.path().join("nowhere.db").exists());
+}
+
+#[tokio::test]
 async fn everything_can_be_removed_by_hand() {
     let mut bench = Bench::with(TABLE, &["t"]).await;
     bench.sql("INSERT INTO t VALUES (1, 'a', 'b', 'u');");

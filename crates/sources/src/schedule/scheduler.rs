@@ -33,13 +33,18 @@ const WRONG_CLOCK: Duration = Duration::from_secs(24 * 3600);
 /// Ticks that are submitted at once, so that their commits can be one disk write.
 const AT_ONCE: usize = 64;
 
+type Triggers = Vec<(TriggerId, ScheduleTrigger)>;
+
 /// The source of ticks.
 pub struct Scheduler {
     scope: Scope,
     store: Arc<dyn Store>,
     sink: Arc<dyn Sink>,
     clock: Arc<dyn Clock>,
-    triggers: watch::Receiver<Vec<(TriggerId, ScheduleTrigger)>>,
+    /// `None` until they were set for the first time.
+    triggers: watch::Receiver<Option<Triggers>>,
+    /// Whether they were: what comes later was not there while the server was down.
+    begun: bool,
     missed: Arc<AtomicU64>,
     entries: BTreeMap<TriggerId, Entry>,
 }
@@ -53,7 +58,7 @@ struct Entry {
     next: Option<Timestamp>,
     /// Not tried before this, after a failure. (No time of day: that may be set back.)
     not_before: Instant,
-    /// Whether what was missed before the start was counted.
+    /// Whether what was missed before the start was counted, or there was nothing to count.
     counted: bool,
 }
 
@@ -86,7 +91,7 @@ impl Scheduler {
         sink: Arc<dyn Sink>,
         clock: Arc<dyn Clock>,
     ) -> (Self, SchedulerHandle) {
-        let (sender, triggers) = watch::channel(Vec::new());
+        let (sender, triggers) = watch::channel(None);
         let missed = Arc::new(AtomicU64::new(0));
         let handle = SchedulerHandle {
             triggers: sender,
@@ -98,6 +103,7 @@ impl Scheduler {
             sink,
             clock,
             triggers,
+            begun: false,
             missed,
             entries: BTreeMap::new(),
         };
@@ -111,7 +117,9 @@ impl Scheduler {
         while !shutdown.is_cancelled() {
             if changed {
                 let triggers = self.triggers.borrow_and_update().clone();
-                self.handle_triggers(triggers);
+                if let Some(triggers) = triggers {
+                    self.handle_triggers(triggers);
+                }
             }
             self.read_checkpoints().await;
             if !self.tick_what_is_due().await {
@@ -131,8 +139,9 @@ impl Scheduler {
     }
 
     /// Takes over what the triggers are now.
-    fn handle_triggers(&mut self, triggers: Vec<(TriggerId, ScheduleTrigger)>) {
+    fn handle_triggers(&mut self, triggers: Triggers) {
         let now = self.clock.now();
+        let counted = std::mem::replace(&mut self.begun, true);
         let mut before = std::mem::take(&mut self.entries);
         for (id, trigger) in triggers {
             let known = before.remove(&id);
@@ -142,9 +151,11 @@ impl Scheduler {
                     continue;
                 }
                 if let Some(entry) = Entry::new(&id, trigger, entry.last, now) {
+                    let entry = Entry { counted, ..entry };
                     self.entries.insert(id, entry);
                 }
             } else if let Some(entry) = Entry::new(&id, trigger, Last::Unread, now) {
+                let entry = Entry { counted, ..entry };
                 self.entries.insert(id, entry);
             }
         }
@@ -326,14 +337,14 @@ impl Entry {
 /// Sets what a scheduler ticks for.
 #[derive(Debug)]
 pub struct SchedulerHandle {
-    triggers: watch::Sender<Vec<(TriggerId, ScheduleTrigger)>>,
+    triggers: watch::Sender<Option<Triggers>>,
     missed: Arc<AtomicU64>,
 }
 
 impl SchedulerHandle {
     /// These are the triggers from now on; those that stay go on undisturbed.
     pub fn set(&self, triggers: Vec<(TriggerId, ScheduleTrigger)>) {
-        self.triggers.send_replace(triggers);
+        self.triggers.send_replace(Some(triggers));
     }
 
     /// Ticks that were skipped since the start.

@@ -6,7 +6,7 @@ use tokio::{sync::Notify, sync::watch as channel, task, time};
 use tokio_util::sync::CancellationToken;
 use wakeful_core::{
     limits,
-    name::DatabaseName,
+    name::{DatabaseName, Scope},
     port::{Checkpoint, CheckpointKey, Sink, Store, Submission, SubmitError},
 };
 
@@ -80,6 +80,37 @@ pub(crate) async fn follow(capture: Capture, path: PathBuf, shutdown: Cancellati
         }
     }
     follower.close().await;
+}
+
+/// Takes our triggers out of a database; see `capture::withdraw`.
+pub(crate) async fn withdraw(
+    path: PathBuf,
+    scope: &Scope,
+    database: &DatabaseName,
+) -> Result<(), Trouble> {
+    let names = Names::of(scope, database);
+    let database = database.clone();
+    let shown = path.display().to_string();
+    let work = move || {
+        if !path.exists() {
+            return Ok(());
+        }
+        let there = outbox::is_there(&path, &names).map_err(|error| trouble(&path, &error))?;
+        if !there {
+            return Ok(());
+        }
+        let opened = Outbox::open(&path, names, database);
+        opened
+            .and_then(|mut outbox| outbox.withdraw())
+            .map_err(|error| trouble(&path, &error))
+    };
+    let done = task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(Trouble::Failed {
+            path: shown,
+            cause: error.to_string(),
+        })
+    })
 }
 
 /// What to do after a turn.

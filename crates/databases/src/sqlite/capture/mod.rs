@@ -53,6 +53,6 @@ mod triggers;
 mod trouble;
 mod watch;
 
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, withdraw};
 pub(super) use install::renew_within;
 pub(super) use outbox::create;

@@ -178,6 +178,11 @@ impl Outbox {
         Ok(Look { standings, found })
     }
 
+    /// Takes all triggers away; what was recorded stays.
+    pub(super) fn withdraw(&mut self) -> rusqlite::Result<()> {
+        install::reconcile(&mut self.conn, &self.names, &Watched::new()).map(drop)
+    }
+
     /// Whatever comes is looked at, even when the file seems unchanged.
     pub(super) fn look_again(&mut self) {
         self.data = None;
