@@ -269,6 +269,26 @@ class Link {
   flush() {
     this.scheduled = false;
     if (this.writing !== null || this.closed) return;
+    if (this.queue.length === 0 && this.used.length === 0) this.flushOut();
+    else this.flushQueue();
+  }
+
+  /** All that waits stands in `out`. Mostly the system takes it at once, and `out` is free again. */
+  flushOut() {
+    if (this.at === this.from) return;
+    const bytes = this.out.subarray(this.from, this.at);
+    this.socket.write(bytes, this.written);
+    if (this.socket.writableLength === 0) {
+      this.pending = 0;
+      this.from = 0;
+      this.at = 0;
+      return;
+    }
+    this.writing = { buffers: [bytes], used: [this.out], pending: this.pending };
+    this.freshOut();
+  }
+
+  flushQueue() {
     this.queueOut();
     const buffers = this.queue;
     if (buffers.length === 0) return;
@@ -276,21 +296,26 @@ class Link {
     this.writing = { buffers, used: this.used, pending: this.pending };
     this.queue = [];
     this.used = [];
-    this.out = this.spares.pop() || Buffer.allocUnsafeSlow(limits.WRITE_BUFFER);
-    this.from = 0;
-    this.at = 0;
-    if (buffers.length === 1) {
-      this.socket.write(buffers[0], this.written);
-      return;
-    }
+    this.freshOut();
     this.socket.cork();
     for (let i = 0; i < buffers.length - 1; i++) this.socket.write(buffers[i]);
     this.socket.write(buffers[buffers.length - 1], this.written);
     this.socket.uncork();
   }
 
+  freshOut() {
+    this.out = this.spares.pop() || Buffer.allocUnsafeSlow(limits.WRITE_BUFFER);
+    this.from = 0;
+    this.at = 0;
+  }
+
   onWritten(error) {
     if (error) return; // The socket reports it too, and the process ends.
+    if (this.writing === null) {
+      // It was taken at once. More may wait since, and nobody is told of less.
+      this.wakeWaiters();
+      return;
+    }
     const { used, pending } = this.writing;
     this.writing = null;
     this.pending -= pending;
@@ -298,11 +323,14 @@ class Link {
       if (buffer.length === limits.WRITE_BUFFER && this.spares.length < 2) this.spares.push(buffer);
     }
     if (this.pending > 0 && !this.scheduled) this.flush();
-    if (this.waiters.length > 0 && !this.congested) {
-      const waiters = this.waiters;
-      this.waiters = [];
-      for (const waiter of waiters) waiter();
-    }
+    this.wakeWaiters();
+  }
+
+  wakeWaiters() {
+    if (this.waiters.length === 0 || this.congested) return;
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const waiter of waiters) waiter();
   }
 
   /** Hands over what is pending without the loop, for a process that is about to exit. */

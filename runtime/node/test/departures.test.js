@@ -83,9 +83,11 @@ test('what an attempt leaves open does not hold its bodies', async (t) => {
       res.end('kept');
     };
     require('node:v8').setFlagsFromString('--expose-gc'); global.gc = require('node:vm').runInNewContext('gc');`);
-  for (let i = 0; i < 20; i++) assert.equal((await worker.get('/', { method: 'POST', body: Buffer.alloc(1_000_000) })).text, 'kept');
-  const left = Number((await worker.get('/size')).text);
-  assert.ok(left < 8_000_000, `${left} bytes are held`);
+  for (let i = 0; i < 40; i++) assert.equal((await worker.get('/', { method: 'POST', body: Buffer.alloc(1_000_000) })).text, 'kept');
+  let left;
+  // Memory of buffers is given back some time after they are collected.
+  for (let i = 0; i < 50 && !(left < 10_000_000); i++) left = Number((await worker.get('/size')).text);
+  assert.ok(left < 10_000_000, `${left} bytes are held`);
 });
 
 test('the request closes with its answer', async (t) => {

@@ -185,3 +185,23 @@ test('several may ask for the whole body at once', async (t) => {
   worker.end(stream);
   assert.equal((await worker.answer(stream)).text, 'ab2ab');
 });
+
+test('answers of all sizes that pile up come whole and in order', async (t) => {
+  const { worker } = await start(t, `module.exports = (req, res) => {
+    const size = Number(req.url.slice(1));
+    res.end(size % 2 ? 'x'.repeat(size) : Buffer.alloc(size, 'x'));
+  };`);
+  const sizes = Array.from({ length: 400 }, (_, i) => [1, 20_000, 40_001, 300, 200_000, 131_072, 32_768, 10_923][i % 8] + (i % 3));
+  for (const paused of [true, false]) {
+    if (paused) worker.socket.pause();
+    const streams = [];
+    for (const size of sizes) {
+      streams.push(worker.http(`/${size}`));
+      if (!paused) await worker.answer(streams.at(-1));
+    }
+    // Nothing is read until much waits: the system takes only a part of what is written.
+    if (paused) setTimeout(() => worker.socket.resume(), 200);
+    for (const [i, stream] of streams.entries()) assert.equal((await worker.answer(stream)).text, 'x'.repeat(sizes[i]));
+  }
+  assert.ok(worker.child.exitCode === null);
+});
