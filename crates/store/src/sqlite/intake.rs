@@ -151,3 +151,25 @@ impl Drop for Parked {
         self.hand_in(None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_proper_end_nobody_knows_what_was_written() {
+        let (intake, jobs) = Intake::new();
+        let ask = || {
+            let (reply, answer) = oneshot::channel();
+            let work = Work::Commit(Transaction::default(), reply);
+            intake.submit(work, answer)
+        };
+        let asked = ask();
+        // As when the thread that has them panics.
+        drop(jobs);
+        assert!(matches!(asked.await, Err(StoreError::Unknown(_))));
+        assert!(matches!(ask().await, Err(StoreError::Unknown(_))));
+        intake.ended().store(true, Ordering::Release);
+        assert!(matches!(ask().await, Err(StoreError::Closed)));
+    }
+}

@@ -132,3 +132,23 @@ fn next(shared: &Shared) -> Option<Read> {
         shared.filled.wait(&mut queue);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_panics_costs_no_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(schema::FILE);
+        drop(schema::open_writer(&file).unwrap());
+        let readers = Readers::start(&file).unwrap();
+        for _ in 0..=limits::STORE_READERS {
+            let read = readers.run(|_| -> Result<(), _> { panic!("as the test wants it") });
+            let answer = read.await;
+            assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");
+        }
+        assert!(matches!(readers.run(|_| Ok(7)).await, Ok(7)));
+        readers.close();
+    }
+}
