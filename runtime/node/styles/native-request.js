@@ -2,6 +2,7 @@
 // `req` of native handlers: in the manner of Express, and a Readable of Node as soon as somebody
 // uses it as one.
 
+const { EventEmitter } = require('node:events');
 const { Readable } = require('node:stream');
 const { parseForm, parseJson } = require('../request');
 const { parseCookies } = require('../headers');
@@ -13,45 +14,45 @@ const JSON_TYPE = /^\s*application\/(?:[^;\s]+\+)?json\s*(?:;|$)/i;
 const FORM_TYPE = /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/i;
 const TEXT_TYPE = /^\s*text\//i;
 
-/** What Express and Node say of a connection, as far as we know it. */
-function connection(req) {
-  const call = req._call;
-  return {
-    /** Ends the answer where it stands: the caller sees it break off. */
-    destroy(error) {
-      if (this.destroyed) return this;
-      this.destroyed = true;
-      if (!req._attempt.ended) req._attempt.fail('user_error', error || new Error('the handler closed the connection'));
-      return this;
-    },
-    remoteAddress: call.remote,
-    remoteFamily: call.remote.includes(':') ? 'IPv6' : 'IPv4',
-    encrypted: false,
-    destroyed: false,
-    readable: true,
-    writable: true,
-    setTimeout() {
-      return this;
-    },
-    setNoDelay() {
-      return this;
-    },
-    setKeepAlive() {
-      return this;
-    },
-    on() {
-      return this;
-    },
-    once() {
-      return this;
-    },
-    removeListener() {
-      return this;
-    },
-    off() {
-      return this;
-    },
-  };
+/** What Express and Node say of a connection, as far as we know it; it closes when the caller leaves. */
+class Connection extends EventEmitter {
+  constructor(attempt, remote) {
+    super();
+    Object.defineProperty(this, '_attempt', { value: attempt });
+    this.remoteAddress = remote;
+    this.remoteFamily = remote.includes(':') ? 'IPv6' : 'IPv4';
+    this.encrypted = false;
+    this.destroyed = attempt.cancelled !== null;
+    this.readable = true;
+    this.writable = true;
+  }
+
+  /** Ends the answer where it stands: the caller sees it break off. */
+  destroy(error) {
+    if (!this.destroyed && !this._attempt.ended) {
+      this._attempt.fail('user_error', error || new Error('the handler closed the connection'));
+    }
+    this._close();
+    return this;
+  }
+
+  _close() {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.emit('close');
+  }
+
+  setTimeout() {
+    return this;
+  }
+
+  setNoDelay() {
+    return this;
+  }
+
+  setKeepAlive() {
+    return this;
+  }
 }
 
 function Request(attempt, call, res) {
@@ -201,7 +202,7 @@ Object.defineProperties(Request.prototype, {
   socket: {
     configurable: true,
     get() {
-      if (this._socket === null) this._socket = connection(this);
+      if (this._socket === null) this._socket = new Connection(this._attempt, this._call.remote);
       return this._socket;
     },
   },
@@ -242,6 +243,7 @@ const methods = {
 
   /** The caller went away, or the time is up; `error` is null when the attempt failed otherwise. */
   _onCancel(error) {
+    if (this._socket !== null && error !== null) this._socket._close();
     if (this._events === undefined) return;
     if (error !== null) this.emit('aborted');
     if (isOpen(this)) this.destroy(error);

@@ -324,7 +324,7 @@ const methods = {
   _onCancel() {
     const attempt = this._attempt;
     // Who began to answer, or asked to be told, has nothing to do for a caller that left.
-    const told = this.headersSent || this._events !== undefined || (this.req !== null && this.req._events !== undefined);
+    const told = this.headersSent || hearsOfLeaving(this) || (this.req !== null && hearsOfLeaving(this.req));
     if (this.req !== null) this.req._onCancel(attempt.cancelled);
     if (this._opened) {
       if (!this.destroyed) this.destroy();
@@ -352,6 +352,10 @@ function endAtOnce(res, chunk, encoding, done) {
   if (done) res.once('finish', done);
   endLater(res);
   return res;
+}
+
+function hearsOfLeaving(stream) {
+  return stream._events !== undefined && (stream.listenerCount('close') > 0 || stream.listenerCount('aborted') > 0);
 }
 
 function refuseWrite(res, callback) {

@@ -105,3 +105,17 @@ test('finish and close are told to listeners that come after end()', async (t) =
   assert.equal((await worker.get('/')).text, 'x');
   await logged(worker, 'finished run_128ggyhyyk08n');
 });
+
+test('who does not ask is not disturbed when the caller leaves; the connection says so', async (t) => {
+  const { worker } = await start(t, `module.exports = (req, res) => {
+    res.on('finish', () => {});
+    req.socket.on('close', () => console.log('socket ' + req.socket.destroyed));
+    req.signal.addEventListener('abort', () => setTimeout(() => res.end('done all the same'), 50));
+    console.log('started');
+  };`);
+  const stream = worker.http('/');
+  await logged(worker, 'started');
+  worker.cancel(stream, CALLER_LEFT);
+  assert.equal((await worker.answer(stream)).text, 'done all the same');
+  await logged(worker, 'socket true');
+});
