@@ -85,7 +85,10 @@ fn run(command: &mut Command) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::disallowed_methods, reason = "the client and the server share the machine's clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the client and the server share the machine's clock"
+)]
 async fn boto3_finds_what_it_expects_of_s3() {
     let world = World::durable();
     let now = std::time::SystemTime::now()

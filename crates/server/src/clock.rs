@@ -8,7 +8,10 @@ use wakeful_core::{port::Clock, time::Timestamp};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
-#[expect(clippy::disallowed_methods, reason = "this is the Clock port over the machine's clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the Clock port over the machine's clock"
+)]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now()
