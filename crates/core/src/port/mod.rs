@@ -1,10 +1,14 @@
 //! The ports: what other crates implement, each contract in prose.
 
 mod clock;
+mod error;
+mod objects;
 mod sink;
 mod store;
 
 pub use clock::Clock;
+pub use error::{OpenError, StoreError};
+pub use objects::*;
 pub use sink::{Arrival, Receipt, Sink, Submission, SubmitError};
 pub use store::*;
 

@@ -3,12 +3,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Reply;
+use super::{
+    BlobId, BucketRef, Object, ObjectChange, ObjectId, ObjectsQuery, Reply, StoreError, Upload,
+    UploadId,
+};
 use crate::{
     delivery::{DeadReason, Failure, State},
     event::Event,
     id::{EventId, RunId},
-    name::{BucketName, FunctionName, Scope, TriggerId},
+    name::{FunctionName, Scope, TriggerId},
     time::Timestamp,
 };
 
@@ -425,132 +428,6 @@ pub struct Checkpoint {
     pub value: Bytes,
 }
 
-/// A bucket of a project.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BucketRef {
-    /// The scope of the bucket.
-    pub scope: Scope,
-    /// Its name.
-    pub name: BucketName,
-}
-
-/// An object's place: any UTF-8 key of 1 to 1024 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectId {
-    /// The bucket.
-    pub bucket: BucketRef,
-    /// The key.
-    pub key: String,
-}
-
-/// The bytes of an object or part on disk; never made from a key. Drawn like other ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BlobId(pub i64);
-
-/// A multipart upload. Drawn like other ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UploadId(pub i64);
-
-/// One visible object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Object {
-    /// Where it is.
-    pub at: ObjectId,
-    /// Grows with each write of this key: drawn like other ids. S3 calls it the sequencer.
-    pub generation: i64,
-    /// Its bytes, in order; one for a simple put, the parts of a multipart upload.
-    pub blobs: Vec<BlobPart>,
-    /// Bytes in all.
-    pub size: u64,
-    /// The ETag, without quotes.
-    pub etag: String,
-    /// When it was written.
-    pub modified: Timestamp,
-    /// Headers and metadata, as the objects crate serialises them; only it understands them.
-    pub meta: Bytes,
-}
-
-/// A stretch of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlobPart {
-    /// Which blob.
-    pub blob: BlobId,
-    /// Its length, bytes.
-    pub size: u64,
-}
-
-/// A multipart upload under way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Upload {
-    /// Its id.
-    pub id: UploadId,
-    /// What it will become.
-    pub at: ObjectId,
-    /// When it began.
-    pub started: Timestamp,
-    /// Headers and metadata for the object; only the objects crate understands them.
-    pub meta: Bytes,
-    /// Its parts by number.
-    pub parts: Vec<UploadPart>,
-}
-
-/// One part of an upload.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UploadPart {
-    /// 1 to 10,000.
-    pub number: u16,
-    /// Its bytes.
-    pub blob: BlobPart,
-    /// Its ETag, without quotes.
-    pub etag: String,
-    /// When it was written.
-    pub modified: Timestamp,
-    /// Checksums, as the objects crate serialises them.
-    pub meta: Bytes,
-}
-
-/// A change of the object index.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ObjectChange {
-    /// The object becomes visible in place of what was there.
-    Put {
-        /// The new object.
-        object: Object,
-        /// The generation that is there now; `None` for no object.
-        expect: Option<i64>,
-        /// The multipart upload that it completes and that ends with it.
-        completes: Option<UploadId>,
-    },
-    /// The object is gone.
-    Delete {
-        /// Which.
-        at: ObjectId,
-        /// The generation that is there now.
-        expect: i64,
-    },
-    /// An upload begins.
-    Begin(Upload),
-    /// A part is there, in place of an earlier one with its number; `Conflict` without its upload.
-    Part(UploadId, UploadPart),
-    /// An upload ends without an object; ignored when there is none.
-    Abort(UploadId),
-}
-
-/// Which objects to list.
-#[derive(Debug, Clone)]
-pub struct ObjectsQuery {
-    /// The bucket.
-    pub bucket: BucketRef,
-    /// Keys that begin with this.
-    pub prefix: String,
-    /// Keys strictly after this.
-    pub after: Option<String>,
-    /// At most this many.
-    pub limit: usize,
-}
-
 /// What to drop.
 #[derive(Debug, Clone, Copy)]
 pub struct Sweep {
@@ -583,83 +460,6 @@ pub struct StoreStats {
     pub duplicates: u64,
     /// Bytes of the store's files.
     pub bytes: u64,
-}
-
-/// Why the store refused or failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// An object was not what the change expected, or its upload is gone. Nothing was applied.
-    #[error("the object `{0}` was changed by someone else meanwhile")]
-    Conflict(String),
-    /// No room for new work. Nothing was applied; settlements still go through.
-    #[error("the disk of the data folder is full: free some space, new work is refused until then")]
-    DiskFull,
-    /// The data folder cannot be written. Nothing was applied.
-    #[error("the data folder cannot be written: {0}")]
-    ReadOnly(String),
-    /// An event's payload does not fit its checksum.
-    #[error("event {0} is damaged on disk: its payload does not fit its checksum")]
-    Damaged(EventId),
-    /// The disk failed while writing. Whether this change survived is not known; nothing further
-    /// is accepted until the server was restarted and found out.
-    #[error("the disk failed while writing ({0}): no change is accepted until a restart")]
-    Unknown(String),
-    /// The store was closed, or its writer ended.
-    #[error("the store is closed")]
-    Closed,
-    /// The store failed in another way. Nothing was applied.
-    #[error("the store failed: {0}")]
-    Failed(String),
-}
-
-/// Why a store could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another server holds it.
-    #[error("the data folder {folder} is in use by another server{holder}")]
-    InUse {
-        /// The folder.
-        folder: String,
-        /// ` (process 123)` when known.
-        holder: String,
-    },
-    /// A newer version wrote it.
-    #[error(
-        "the data folder {folder} was written by a newer version of Wakeful \
-         (format {found}, this one reads up to {supported}): use that version, or another folder"
-    )]
-    Newer {
-        /// The folder.
-        folder: String,
-        /// The format it has.
-        found: u32,
-        /// The newest format this version reads.
-        supported: u32,
-    },
-    /// Commits that were acknowledged are not there.
-    #[error(
-        "the data folder {folder} has lost acknowledged changes: its high-water mark says commit \
-         {expected}, the database ends at {found}. Restore a backup; or, to go on without the lost \
-         changes, remove {mark}"
-    )]
-    Lost {
-        /// The folder.
-        folder: String,
-        /// The last commit that was acknowledged.
-        expected: u64,
-        /// The last commit that is there.
-        found: u64,
-        /// The file that holds the mark.
-        mark: String,
-    },
-    /// It cannot be read or written.
-    #[error("the data folder {folder} cannot be opened: {cause}")]
-    Failed {
-        /// The folder.
-        folder: String,
-        /// Why.
-        cause: String,
-    },
 }
 
 #[cfg(test)]
