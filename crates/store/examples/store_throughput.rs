@@ -1,6 +1,6 @@
 //! How many deliveries a second go through the store from beginning to end.
 //!
-//! `cargo run --release -p wakeful-store --example throughput [FOLDER]`
+//! `cargo run --release -p wakeful-store --example store_throughput [FOLDER]`
 //!
 //! Each of the producers repeats one cycle, waiting for each step to be on disk: an event of
 //! 256 bytes with its delivery is committed, claimed (unless it was born claimed), and settled.
