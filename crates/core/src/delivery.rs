@@ -267,6 +267,30 @@ mod tests {
         }
     }
 
+    /// The table of docs/guarantees.md, row by row.
+    #[test]
+    fn who_pays_is_what_the_guarantees_say() {
+        use Charge::{Charged, Free, FreeAlone, HeldForVersion};
+        let table = [
+            (FailureKind::UserError, Charged, true),
+            (FailureKind::Timeout, Charged, true),
+            (FailureKind::MissingResponse, Charged, true),
+            (FailureKind::BlockedLoop, Charged, true),
+            (FailureKind::OutOfMemory, Charged, true),
+            (FailureKind::Crash, Charged, true),
+            (FailureKind::Suspect, FreeAlone, true),
+            (FailureKind::Bystander, Free, true),
+            (FailureKind::Load, HeldForVersion, false),
+            (FailureKind::NotStarted, Free, false),
+            (FailureKind::Interrupted, Free, true),
+        ];
+        assert_eq!(table.map(|(kind, ..)| kind), KINDS);
+        for (kind, charge, effect) in table {
+            assert_eq!(kind.charge(), charge, "{kind:?}");
+            assert_eq!(kind.may_have_taken_effect(), effect, "{kind:?}");
+        }
+    }
+
     #[test]
     fn stored_numbers_stay() {
         for (number, state) in [(0, State::Queued), (1, State::Running), (2, State::Dead)] {
