@@ -197,9 +197,8 @@ impl Recorder {
         });
     }
 
-    /// Messages and stacks of user code may quote a secret.
-    fn without_secrets(&self, failure: &mut Option<Failure>) {
-        let Some(failure) = failure else { return };
+    /// A failure as it may be shown: messages and stacks of user code may quote a secret.
+    pub fn redacted(&self, mut failure: Failure) -> Failure {
         if let Cow::Owned(redacted) = self.vault.redact(&failure.message) {
             failure.message = redacted;
         }
@@ -208,10 +207,11 @@ impl Recorder {
         {
             failure.stack = Some(redacted);
         }
+        failure
     }
 
     fn put_attempt(&self, mut attempt: Attempt) {
-        self.without_secrets(&mut attempt.failure);
+        attempt.failure = attempt.failure.map(|failure| self.redacted(failure));
         if let Some(result) = &attempt.result
             && let Cow::Owned(redacted) = self.vault.redact(result)
         {
@@ -221,7 +221,7 @@ impl Recorder {
     }
 
     fn put(&self, mut run: Run) {
-        self.without_secrets(&mut run.failure);
+        run.failure = run.failure.map(|failure| self.redacted(failure));
         if self.runs.receiver_count() > 0 {
             let _ = self.runs.send(run.clone());
         }

@@ -21,6 +21,7 @@ env = { TOKEN = { secret = "API_TOKEN" }, FROM_FILE = { env = "FROM_FILE" } }
 [function.writer.routes]
 "GET /write" = "write"
 "GET /token" = "token"
+"GET /quotes" = "quotes"
 "#;
 
 const WRITER: &str = r#"
@@ -29,6 +30,7 @@ exports.write = async (req, res) => {
   await bucket.notes.put('note.txt', 'hello');
   res.send((await bucket.notes.get('note.txt')).contentType ?? 'stored');
 };
+exports.quotes = () => { throw new Error(`cannot log in with ${process.env.TOKEN}`); };
 exports.token = (req, res) => {
   console.log(`the token is ${process.env.TOKEN}`);
   res.send(`${process.env.TOKEN.length} ${process.env.FROM_FILE}`);
@@ -124,7 +126,19 @@ fn secrets_reach_their_function_and_nobody_else() {
         !logs.contains("correct-horse") && logs.contains("API_TOKEN"),
         "{logs}"
     );
-    assert!(!project.output().contains("correct-horse"));
+    let (status, told) = server.curl("/quotes", &[]);
+    assert!(
+        status == 500 && told.contains("cannot log in") && !told.contains("correct-horse"),
+        "{told}"
+    );
+    let run = server.until("it is recorded", || server.runs("writer", "failed").pop());
+    let shown = server
+        .json(&["show", run["id"].as_str().unwrap()])
+        .to_string();
+    assert!(
+        shown.contains("cannot log in") && !shown.contains("correct-horse"),
+        "{shown}"
+    );
     let vault = std::fs::read(project.path().join(".wakeful/vault")).unwrap();
     assert!(!String::from_utf8_lossy(&vault).contains("correct-horse"));
     let listed = server.cli(&["secret", "list"]);
@@ -132,6 +146,11 @@ fn secrets_reach_their_function_and_nobody_else() {
     assert!(
         listed.contains("API_TOKEN") && !listed.contains("correct-horse"),
         "{listed}"
+    );
+    assert!(
+        !project.output().contains("correct-horse"),
+        "{}",
+        project.output()
     );
     set_secret(&project, "API_TOKEN", "short");
     server.until("the new value is live", || {

@@ -180,7 +180,7 @@ impl Exchange<'_> {
                 let blamed = too_large.is_some_and(|flag| flag.load(Ordering::Relaxed));
                 let refusal = match blamed {
                     true => Refusal::TooLarge(self.endpoint.version.function.max_body),
-                    false => Refusal::Failed(failure),
+                    false => Refusal::Failed(self.shared.recorder.redacted(failure)),
                 };
                 refuse(self.shared, self.run, self.record, refusal)
             }

@@ -48,3 +48,49 @@ pub(super) async fn reconcile(history: &History, store: &dyn Store, clock: &dyn 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wakeful_core::{
+        id::{IdSource, RunId},
+        port::Epoch,
+        run::Run,
+    };
+    use wakeful_store::{HistoryOptions, MemoryStore};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn only_deliveries_that_are_no_longer_owed_are_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = HistoryOptions::new(folder.path(), Arc::new(SystemClock));
+        let history = History::open(options).unwrap();
+        let ids = IdSource::after(0);
+        let (delivery, invoke) = (ids.run(SystemClock.now()), ids.run(SystemClock.now()));
+        let run = |id: RunId, kind| Run {
+            id,
+            kind,
+            function: "f".parse().unwrap(),
+            trigger: None,
+            event: None,
+            about: String::new(),
+            state: RunState::Running,
+            accepted_at: id.drawn_at(),
+            ended_at: None,
+            attempts: 1,
+            status: None,
+            failure: None,
+        };
+        history.record_run(run(delivery, RunKind::Delivery));
+        history.record_run(run(invoke, RunKind::Invoke));
+        history.flush().await.unwrap();
+        reconcile(&history, &MemoryStore::new(Epoch(1)), &SystemClock).await;
+        history.flush().await.unwrap();
+        let state = async |id| history.run(id).await.unwrap().unwrap().run.state;
+        assert_eq!(state(delivery).await, RunState::Succeeded);
+        assert_eq!(state(invoke).await, RunState::Running);
+    }
+}
