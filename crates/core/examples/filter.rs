@@ -33,6 +33,8 @@ fn main() {
         time: Timestamp::from_millis(0),
         content_type: "application/json".into(),
         data: Bytes::from(data.to_string()),
+        extensions: Default::default(),
+        lineage: Default::default(),
     };
     println!(
         "event with {} bytes of data, {ROUNDS} rounds",

@@ -124,6 +124,19 @@ pub struct Failure {
     /// The stack, with paths as the user knows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// What the handler said about trying again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<RetryAdvice>,
+}
+
+/// What a handler may say about trying again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAdvice {
+    /// It is of no use.
+    Never,
+    /// Not before so many milliseconds have passed.
+    AfterMs(u64),
 }
 
 impl Failure {
@@ -134,6 +147,7 @@ impl Failure {
             name: kind.as_str().to_owned(),
             message: message.into(),
             stack: None,
+            advice: None,
         }
     }
 }
@@ -149,6 +163,10 @@ pub enum DeadReason {
     TooOld = 1,
     /// Its payload could not be read back: its checksum does not fit.
     Damaged = 2,
+    /// Its handler said that trying again is of no use.
+    NotRetriable = 3,
+    /// Its worker or the server died in mid-attempt, and its trigger leaves that to a person.
+    OutcomeUnknown = 4,
 }
 
 impl DeadReason {
@@ -158,6 +176,8 @@ impl DeadReason {
             0 => Some(Self::AttemptsExhausted),
             1 => Some(Self::TooOld),
             2 => Some(Self::Damaged),
+            3 => Some(Self::NotRetriable),
+            4 => Some(Self::OutcomeUnknown),
             _ => None,
         }
     }
@@ -255,7 +275,7 @@ mod tests {
                 Next::Dead(DeadReason::AttemptsExhausted) => {
                     prop_assert!(attempts >= max_attempts && kind.charge() == Charge::Charged);
                 }
-                Next::Dead(DeadReason::Damaged) => prop_assert!(false, "no attempt damages"),
+                Next::Dead(other) => prop_assert!(false, "{other:?} without a cause"),
                 Next::Retry { at, charged, alone } => {
                     prop_assert!(at >= now && at.since(now) <= policy.backoff_most);
                     prop_assert_eq!(charged, kind.charge() == Charge::Charged);
@@ -299,7 +319,7 @@ mod tests {
                 (number, Some(state))
             );
         }
-        for number in 0..3 {
+        for number in 0..5 {
             assert_eq!(DeadReason::from_stored(number).unwrap() as u8, number);
         }
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::EventId,
-    name::{BucketName, DatabaseName, FunctionName, TableName, TriggerId},
+    id::{EventId, RunId},
+    name::{BucketName, DatabaseName, FunctionName, TableName, TopicName, TriggerId},
     time::Timestamp,
 };
 
@@ -33,6 +33,42 @@ pub struct Event {
     pub content_type: String,
     /// The payload: for `application/json` a valid JSON text.
     pub data: Bytes,
+    /// What CloudEvents call extension attributes, and `dataschema`, by name.
+    pub extensions: Extensions,
+    /// Where it comes from, when a run or another event caused it.
+    pub lineage: Lineage,
+}
+
+/// Attributes beyond those of CloudEvents' core: names of lower-case letters and digits.
+pub type Extensions = std::collections::BTreeMap<String, Extension>;
+
+/// The value of an attribute, as JSON has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Extension {
+    /// A boolean.
+    Boolean(bool),
+    /// A whole number of 32 bits, as CloudEvents define it.
+    Integer(i32),
+    /// Anything else: text, URIs, times, base64.
+    Text(String),
+}
+
+/// What caused an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The run that published it, or whose outcome it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The event that this run was owed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<EventId>,
+    /// How many events came before it in its chain; 0 for one that came from outside.
+    #[serde(default)]
+    pub depth: u16,
+    /// The event that it repeats, when somebody replayed or edited that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<EventId>,
 }
 
 impl Event {
@@ -59,6 +95,8 @@ impl Event {
             data: Option<&'a serde_json::value::RawValue>,
             #[serde(skip_serializing_if = "Option::is_none")]
             data_base64: Option<String>,
+            #[serde(flatten)]
+            extensions: &'a Extensions,
         }
         let raw = self
             .is_json()
@@ -75,6 +113,7 @@ impl Event {
             data_base64: (raw.is_none() && !self.data.is_empty())
                 .then(|| BASE64_STANDARD.encode(&self.data)),
             data: raw,
+            extensions: &self.extensions,
         };
         serde_json::to_vec(&envelope).expect("an envelope of strings and valid JSON serialises")
     }
@@ -104,6 +143,12 @@ pub enum Origin {
     Http(TriggerId),
     /// Someone invoked the function by name.
     Invoke(FunctionName),
+    /// Someone published it.
+    Topic(TopicName),
+    /// It tells of a delivery that died.
+    DeadLetter,
+    /// It tells of the outcome of a delivery to this trigger, for its destination.
+    Outcome(TriggerId),
 }
 
 impl fmt::Display for Origin {
@@ -114,6 +159,9 @@ impl fmt::Display for Origin {
             Self::Schedule(trigger) => write!(f, "schedule:{trigger}"),
             Self::Http(trigger) => write!(f, "http:{trigger}"),
             Self::Invoke(function) => write!(f, "invoke:{function}"),
+            Self::Topic(topic) => write!(f, "topic:{topic}"),
+            Self::DeadLetter => f.write_str("system:dead"),
+            Self::Outcome(trigger) => write!(f, "outcome:{trigger}"),
         }
     }
 }
@@ -141,6 +189,9 @@ impl FromStr for Origin {
             "schedule" => Ok(Self::Schedule(TriggerId::from_stored(rest))),
             "http" => Ok(Self::Http(TriggerId::from_stored(rest))),
             "invoke" => rest.parse().map(Self::Invoke).map_err(|_| wrong()),
+            "topic" => rest.parse().map(Self::Topic).map_err(|_| wrong()),
+            "system" if rest == "dead" => Ok(Self::DeadLetter),
+            "outcome" => Ok(Self::Outcome(TriggerId::from_stored(rest))),
             _ => Err(wrong()),
         }
     }
@@ -201,6 +252,8 @@ mod tests {
             time: Timestamp::from_millis(0),
             content_type: content_type.into(),
             data: Bytes::from_static(data),
+            extensions: Extensions::new(),
+            lineage: Lineage::default(),
         };
         assert_eq!(event.verb(), "created");
         serde_json::from_slice(&event.to_json()).unwrap()
@@ -228,6 +281,9 @@ mod tests {
             "schedule:f/a:b",
             "http:f/x",
             "invoke:f",
+            "topic:orders.paid",
+            "system:dead",
+            "outcome:f/x",
         ] {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
         }

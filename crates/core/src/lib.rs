@@ -8,6 +8,7 @@
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod flow;
 pub mod id;
 pub mod limits;
 pub mod manifest;

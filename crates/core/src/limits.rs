@@ -26,6 +26,33 @@ pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const BACKOFF_MOST: Duration = Duration::from_secs(300);
 /// A delivery older than this is not started any more.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Different deliveries that fail in a row before the breaker of their trigger opens.
+pub const BREAKER_FAILURES: u32 = 10;
+/// How long an open breaker waits before it lets one delivery through.
+pub const BREAKER_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The longest wait between such probes.
+pub const BREAKER_RETRY_MOST: Duration = Duration::from_secs(600);
+/// The largest batch of events that one attempt gets: Lambda's limit for standard SQS queues.
+pub const MOST_BATCH: u32 = 10_000;
+/// The data of all events of a batch together, bytes; Lambda's limit for an invocation.
+pub const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
+/// The longest time that a batch may wait for company: Lambda's limit.
+pub const MOST_BATCH_WINDOW: Duration = Duration::from_secs(300);
+/// The largest head start that `priority` gives.
+pub const MOST_PRIORITY: Duration = Duration::from_secs(3600);
+/// A key found in an event, bytes; a longer one is cut and ends in its hash.
+pub const MAX_KEY: usize = 256;
+/// How long a chain of events may be, each caused by a run for the one before: as Lambda stops a
+/// loop after about 16.
+pub const MAX_CHAIN: u16 = 16;
+/// How long the answer to a request with an `Idempotency-Key` is kept, if nothing else is said.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// The largest answer that is kept for an `Idempotency-Key`, bytes.
+pub const MAX_KEPT_ANSWER: usize = 1024 * 1024;
+/// The longest delay that may be asked for when an event is published.
+pub const MOST_DELAY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Events in one batch of CloudEvents, and in one `publish`.
+pub const MAX_EVENT_BATCH: usize = 1000;
 /// How long the id of an outside event is remembered, so that its repetition is recognised.
 pub const DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 

@@ -62,6 +62,34 @@ fn is_handler(text: &str) -> bool {
 }
 const HANDLER_RULE: &str = "the name of an export: a JavaScript identifier";
 
+/// Tokens separated by dots; `*` and `>` are kept for patterns. What CloudEvents allow as a type,
+/// without white space.
+fn is_topic(text: &str) -> bool {
+    let inner = |c: char| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>';
+    (1..=255).contains(&text.len())
+        && text
+            .split('.')
+            .all(|token| !token.is_empty() && token.chars().all(inner))
+}
+const TOPIC_RULE: &str =
+    "1 to 255 bytes: words separated by dots, without white space, `*` and `>`";
+
+/// As a topic; a token may be `*` (any one token), and the last one `>` (one or more tokens).
+fn is_topic_pattern(text: &str) -> bool {
+    let mut tokens = text.split('.').peekable();
+    let mut plain = Vec::new();
+    while let Some(token) = tokens.next() {
+        match token {
+            "*" => plain.push("x"),
+            ">" if tokens.peek().is_none() => plain.push("x"),
+            other => plain.push(other),
+        }
+    }
+    text.len() <= 255 && is_topic(&plain.join("."))
+}
+const TOPIC_PATTERN_RULE: &str =
+    "words separated by dots; `*` stands for any one word, and `>` at the end for one or more";
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident, $rule:ident) => {
         $(#[$doc])*
@@ -136,6 +164,31 @@ name!(/** The name of an admin or function key. */ KeyName, "key name", is_plain
 name!(/** The name a user gave a trigger. */ TriggerName, "trigger name", is_plain, PLAIN_RULE);
 name!(/** The export that a trigger calls. */ HandlerName, "handler", is_handler, HANDLER_RULE);
 
+name!(/** A topic: the type of events that people and functions publish, such as `orders.paid`. */ TopicName, "topic", is_topic, TOPIC_RULE);
+name!(/** Which topics a trigger or a declaration means: `orders.*`, `orders.>`. */ TopicPattern, "topic pattern", is_topic_pattern, TOPIC_PATTERN_RULE);
+
+impl TopicPattern {
+    /// Whether it means this topic.
+    pub fn matches(&self, topic: &TopicName) -> bool {
+        let mut wanted = self.as_str().split('.');
+        let mut found = topic.as_str().split('.');
+        loop {
+            match (wanted.next(), found.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) => return true,
+                (Some("*"), Some(_)) => {}
+                (Some(word), Some(other)) if word == other => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// The one topic that it means, when it has no wildcard.
+    pub fn exact(&self) -> Option<TopicName> {
+        self.as_str().parse().ok()
+    }
+}
+
 /// The stable identity of a trigger within a project and environment: `function/name`, where the
 /// name is the user's or is made of source, resource and handler; never its place in a list.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -206,6 +259,32 @@ mod tests {
             &["ab", "Abc", "-abc", "a..b", "1.2.3.4", "abc."],
         );
         check::<HandlerName>(&["handler", "$x", "getBook"], &["", "a.b", "1a", "a-b"]);
+        check::<TopicName>(
+            &["orders", "orders.paid", "com.github.pull_request", "a/b"],
+            &["", ".", "a.", "a..b", "a b", "a.*", ">"],
+        );
+        check::<TopicPattern>(
+            &["orders", "orders.*", "*.paid", "orders.>", ">"],
+            &["", "orders.>.x", "a b", "or*", "a."],
+        );
         check::<TableName>(&["photos", "my table", "ü"], &["", "a\0b"]);
+    }
+
+    #[test]
+    fn patterns_mean_topics() {
+        let check = |pattern: &str, topic: &str, expected| {
+            let (pattern, name): (TopicPattern, TopicName) =
+                (pattern.parse().unwrap(), topic.parse().unwrap());
+            assert_eq!(pattern.matches(&name), expected, "{pattern} {topic}");
+        };
+        check("orders", "orders", true);
+        check("orders", "orders.paid", false);
+        check("orders.*", "orders.paid", true);
+        check("orders.*", "orders", false);
+        check("orders.*", "orders.paid.late", false);
+        check("orders.>", "orders.paid.late", true);
+        check("orders.>", "orders", false);
+        check("*.paid", "orders.paid", true);
+        check(">", "anything.at.all", true);
     }
 }

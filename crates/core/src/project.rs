@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{ObjectVerb, Origin, RowVerb},
     filter::Pattern,
+    flow::Flow,
+    limits,
     name::{
         BucketName, DatabaseName, EnvironmentName, FunctionName, HandlerName, ProjectName, Scope,
-        SecretName, TableName, TriggerId,
+        SecretName, TableName, TopicPattern, TriggerId,
     },
     retry::RetryPolicy,
 };
@@ -29,6 +31,12 @@ pub struct Project {
     pub buckets: BTreeMap<BucketName, Bucket>,
     /// The databases it declares.
     pub databases: BTreeMap<DatabaseName, Database>,
+    /// The topics it declares.
+    pub topics: BTreeMap<TopicPattern, Topic>,
+    /// `POST /events`, when it is opened.
+    pub events: Option<EventsEndpoint>,
+    /// How long events are kept after nothing is owed for them any more.
+    pub keep_events: Duration,
     /// Its functions.
     pub functions: BTreeMap<FunctionName, Function>,
 }
@@ -53,6 +61,19 @@ impl Project {
 /// An embedded, S3-compatible bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bucket {}
+
+/// Topics that may be published: `[topic."orders.*"]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Topic {}
+
+/// `[events]`: where CloudEvents are taken in over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsEndpoint {
+    /// The path, `/events` by default; `PATH/{topic}` takes events for that topic.
+    pub path: String,
+    /// Who may send.
+    pub auth: Auth,
+}
 
 /// A database that functions use and whose changes wake them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +178,10 @@ pub struct Access {
     pub buckets: BTreeMap<BucketName, Level>,
     /// Databases.
     pub databases: BTreeMap<DatabaseName, Level>,
+    /// Topics that it may publish.
+    pub topics: Vec<TopicPattern>,
+    /// Functions that it may invoke.
+    pub functions: Vec<FunctionName>,
 }
 
 /// How much access: each level includes the one before.
@@ -184,6 +209,8 @@ pub struct Trigger {
     pub retry: RetryPolicy,
     /// Which of the events it wants; `None` for all. Http triggers have none.
     pub filter: Option<Arc<Pattern>>,
+    /// How its deliveries flow. Synchronous http triggers have the default.
+    pub flow: Arc<Flow>,
 }
 
 /// What a trigger listens to.
@@ -197,17 +224,24 @@ pub enum On {
     Database(DatabaseTrigger),
     /// A clock.
     Schedule(ScheduleTrigger),
+    /// Events that somebody published under one of these topics.
+    Topic(TopicPattern),
+    /// Deliveries of other functions that died.
+    DeadLetters,
 }
 
 impl Trigger {
-    /// The origin of the events it listens to.
-    pub fn origin(&self) -> Origin {
-        match &self.on {
+    /// The one origin of the events it listens to; `None` when it listens to several topics.
+    pub fn origin(&self) -> Option<Origin> {
+        let origin = match &self.on {
             On::Http(_) => Origin::Http(self.id.clone()),
             On::Bucket(on) => Origin::Bucket(on.bucket.clone()),
             On::Database(on) => Origin::Table(on.database.clone(), on.table.clone()),
             On::Schedule(_) => Origin::Schedule(self.id.clone()),
-        }
+            On::DeadLetters => Origin::DeadLetter,
+            On::Topic(pattern) => return pattern.exact().map(Origin::Topic),
+        };
+        Some(origin)
     }
 }
 
@@ -220,6 +254,29 @@ pub struct HttpTrigger {
     pub path: String,
     /// Who may call it.
     pub auth: Auth,
+    /// Whether callers wait for the answer.
+    pub answer: Answer,
+}
+
+/// Whether the callers of an endpoint wait for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// They get what the function answers. For a request with an `Idempotency-Key` the answer is
+    /// kept for `idempotency`; zero: such a header means nothing.
+    Waits {
+        /// How long an answer is kept.
+        idempotency: Duration,
+    },
+    /// `async = true`: they get 202 once the request is on disk, as an event owed to the function.
+    Async,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::Waits {
+            idempotency: limits::IDEMPOTENCY_WINDOW,
+        }
+    }
 }
 
 /// Who may call an HTTP endpoint.

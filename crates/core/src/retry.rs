@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{delivery::FailureKind, limits};
 
 /// How failing deliveries of one trigger are tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +15,36 @@ pub struct RetryPolicy {
     pub backoff_first: Duration,
     /// The upper bound of every wait.
     pub backoff_most: Duration,
+    /// How the waits are spread.
+    pub jitter: Jitter,
     /// A delivery older than this, counted from when its event was accepted, is not started.
     pub max_age: Duration,
+    /// What is different for some kinds of failure; at most one rule for each.
+    pub kinds: Vec<KindRule>,
+}
+
+/// How waits are spread, so that deliveries that failed together do not come back together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jitter {
+    /// Evenly between zero and the bound.
+    #[default]
+    Full,
+    /// Evenly between half the bound and the bound.
+    Equal,
+    /// Exactly the bound.
+    None,
+}
+
+/// What is different for one kind of failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindRule {
+    /// The kind; one that is charged.
+    pub kind: FailureKind,
+    /// The delivery is dead once it was started so often, if its last failure was of this kind.
+    pub max_attempts: Option<u32>,
+    /// The bounds of the first wait and of every wait after such a failure.
+    pub backoff: Option<(Duration, Duration)>,
 }
 
 impl Default for RetryPolicy {
@@ -25,7 +53,9 @@ impl Default for RetryPolicy {
             max_attempts: limits::MAX_ATTEMPTS,
             backoff_first: limits::BACKOFF_FIRST,
             backoff_most: limits::BACKOFF_MOST,
+            jitter: Jitter::Full,
             max_age: limits::MAX_AGE,
+            kinds: Vec::new(),
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Triggers {
     by_origin: HashMap<Origin, Vec<Arc<Trigger>>>,
+    /// Those that listen to several topics.
+    by_pattern: Vec<Arc<Trigger>>,
     by_id: HashMap<TriggerId, Arc<Trigger>>,
 }
 
@@ -22,10 +24,11 @@ impl Triggers {
         let mut all = Self::default();
         for trigger in project.triggers() {
             let trigger = Arc::new(trigger.clone());
-            all.by_origin
-                .entry(trigger.origin())
-                .or_default()
-                .push(Arc::clone(&trigger));
+            let listening = match trigger.origin() {
+                Some(origin) => all.by_origin.entry(origin).or_default(),
+                None => &mut all.by_pattern,
+            };
+            listening.push(Arc::clone(&trigger));
             all.by_id.insert(trigger.id.clone(), trigger);
         }
         all
@@ -33,7 +36,12 @@ impl Triggers {
 
     /// Those that `event` wakes. Its data is parsed at most once, and only if a filter looks into it.
     pub fn woken_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Trigger>> {
+        let patterns: &[_] = match event.origin {
+            Origin::Topic(_) => &self.by_pattern,
+            _ => &[],
+        };
         let listening = self.by_origin.get(&event.origin).into_iter().flatten();
+        let listening = listening.chain(patterns);
         let view = EventView::of(event);
         listening.filter(move |trigger| wants(trigger, event, &view))
     }
@@ -69,7 +77,11 @@ fn listens(trigger: &Trigger, event: &Event) -> bool {
                 })
         }
         On::Database(on) => on.events.iter().any(|wanted| wanted.as_str() == verb),
-        On::Http(_) | On::Schedule(_) => true,
+        On::Topic(pattern) => match &event.origin {
+            Origin::Topic(topic) => pattern.matches(topic),
+            _ => false,
+        },
+        On::Http(_) | On::Schedule(_) | On::DeadLetters => true,
     }
 }
 
@@ -100,6 +112,7 @@ mod tests {
             }),
             retry: RetryPolicy::default(),
             filter: None,
+            flow: Arc::default(),
         }
     }
 
@@ -114,6 +127,8 @@ mod tests {
             time: Timestamp::from_millis(0),
             content_type: "application/json".into(),
             data: "{}".into(),
+            extensions: Default::default(),
+            lineage: Default::default(),
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) fn read(item: Item<'_>, function: &str, resources: &Resources) -> Acc
         read_net(net);
     }
     Access {
+        topics: Vec::new(),
+        functions: Vec::new(),
         buckets: (fields.get("bucket"))
             .map(|item| levels(item, &resources.buckets))
             .unwrap_or_default(),

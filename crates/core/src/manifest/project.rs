@@ -212,6 +212,9 @@ fn read_merged(
     let functions = read_functions(&fields, &scene);
     scene.endpoints.refuse_collisions(report);
     Some(Project {
+        topics: BTreeMap::new(),
+        events: None,
+        keep_events: limits::EVENT_RETENTION,
         name: name?,
         environment: environment.clone(),
         node,

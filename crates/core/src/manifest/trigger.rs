@@ -18,7 +18,7 @@ use crate::{
     filter::Pattern,
     name::{FunctionName, HandlerName, TableName, TriggerId, TriggerName},
     project::{
-        Auth, BucketTrigger, DatabaseTrigger, HttpTrigger, KeyPattern, On, ScheduleTrigger,
+        Answer, Auth, BucketTrigger, DatabaseTrigger, HttpTrigger, KeyPattern, On, ScheduleTrigger,
         Trigger, When,
     },
     retry::RetryPolicy,
@@ -156,6 +156,7 @@ impl Common {
             method: route.method.map(str::to_owned),
             path: route.path,
             auth: self.auth.or(bases.auth).unwrap_or(unsaid),
+            answer: Answer::default(),
         }
     }
 
@@ -172,6 +173,7 @@ impl Common {
             on,
             retry: self.retry,
             filter: self.filter,
+            flow: Arc::default(),
         };
         Placed {
             trigger,
@@ -195,6 +197,8 @@ fn derived(on: &On, handler: Option<&HandlerName>) -> String {
         On::Bucket(on) => format!("bucket.{}.{handler}", on.bucket),
         On::Database(on) => format!("database.{}.{}.{handler}", on.database, on.table),
         On::Schedule(_) => format!("schedule.{handler}"),
+        On::Topic(pattern) => format!("topic.{pattern}.{handler}"),
+        On::DeadLetters => format!("system.dead.{handler}"),
     }
 }
 

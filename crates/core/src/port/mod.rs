@@ -9,7 +9,7 @@ mod store;
 pub use clock::Clock;
 pub use error::{OpenError, StoreError};
 pub use objects::*;
-pub use sink::{Arrival, Receipt, Sink, Submission, SubmitError};
+pub use sink::{Arrival, Kind, Receipt, Sink, Submission, SubmitError, Target, Wishes};
 pub use store::*;
 
 use std::{future::Future, pin::Pin};

@@ -2,9 +2,9 @@ use bytes::Bytes;
 
 use super::{Checkpoint, ObjectChange, Reply, StoreError};
 use crate::{
-    event::Origin,
+    event::{Extensions, Lineage, Origin},
     id::{EventId, RunId},
-    name::FunctionName,
+    name::{FunctionName, TopicName, TriggerId},
     time::Timestamp,
 };
 
@@ -37,8 +37,8 @@ pub struct Submission {
 pub struct Arrival {
     /// What it happened to.
     pub origin: Origin,
-    /// The last word of its type: `created`, `insert`, `tick`.
-    pub verb: &'static str,
+    /// Its type.
+    pub kind: Kind,
     /// CloudEvents `subject`.
     pub subject: Option<String>,
     /// When it happened.
@@ -49,6 +49,66 @@ pub struct Arrival {
     pub data: Bytes,
     /// The sender's own id for it, when repetitions of it must be recognised.
     pub dedup_id: Option<String>,
+    /// CloudEvents `source`; `None`: made of scope and origin.
+    pub source: Option<String>,
+    /// CloudEvents extension attributes.
+    pub extensions: Extensions,
+    /// What caused it.
+    pub lineage: Lineage,
+    /// What its sender asks for beyond what triggers say.
+    pub wishes: Wishes,
+}
+
+impl Arrival {
+    /// What our own sources hand in: an event with JSON data and nothing special about it.
+    pub fn new(origin: Origin, verb: &'static str, time: Timestamp, data: Bytes) -> Self {
+        Self {
+            origin,
+            kind: Kind::Verb(verb),
+            subject: None,
+            time,
+            content_type: "application/json".to_owned(),
+            data,
+            dedup_id: None,
+            source: None,
+            extensions: Extensions::new(),
+            lineage: Lineage::default(),
+            wishes: Wishes::default(),
+        }
+    }
+}
+
+/// The CloudEvents `type` of an arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// `wakeful.SOURCE.` and this word: `created`, `insert`, `tick`.
+    Verb(&'static str),
+    /// As its sender says; for what is published it is the topic.
+    Given(String),
+}
+
+/// What the sender of an event asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Nothing is started for it before this.
+    pub not_before: Option<Timestamp>,
+    /// Takes the place of what the triggers' `ordering_key` would find in it.
+    pub ordering_key: Option<String>,
+    /// Who gets it.
+    pub target: Target,
+}
+
+/// Who gets an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Whoever's trigger wants it.
+    #[default]
+    Triggers,
+    /// Of those only the triggers of this function.
+    Function(FunctionName),
+    /// This trigger of this function, whether it would want it or not: invocations, redriven
+    /// payloads, requests to an asynchronous endpoint, destinations.
+    Trigger(FunctionName, TriggerId),
 }
 
 /// What became of a submission.
@@ -58,8 +118,8 @@ pub struct Receipt {
     pub events: Vec<EventId>,
     /// The deliveries that were created.
     pub runs: Vec<RunId>,
-    /// How many deliveries were left out because they repeat earlier ones.
-    pub duplicates: usize,
+    /// Deliveries that were left out because they repeat earlier ones, each with that one.
+    pub duplicates: Vec<(RunId, RunId)>,
 }
 
 /// Why a submission was refused.
@@ -71,6 +131,17 @@ pub enum SubmitError {
     /// The event names a function that does not exist.
     #[error("there is no function `{0}`")]
     NoSuchFunction(FunctionName),
+    /// The event names a topic that the manifest does not declare.
+    #[error("there is no topic `{0}`: declare it in wakeful.toml, [topic.\"{0}\"]")]
+    NoSuchTopic(TopicName),
+    /// Its chain of causes is too long: a function wakes itself, over others or not.
+    #[error("the event would be number {depth} of its chain, and {most} is the most: a loop? (function `{function}`)", most = crate::limits::MAX_CHAIN)]
+    Loop {
+        /// Who caused it.
+        function: FunctionName,
+        /// Its place in the chain.
+        depth: u16,
+    },
     /// The server is stopping and takes no new work.
     #[error("the server is stopping")]
     Stopping,

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     delivery::{DeadReason, Failure, State},
     event::Event,
+    flow::OnUnknown,
     id::{EventId, RunId},
     name::{FunctionName, Scope, TriggerId},
     time::Timestamp,
@@ -41,8 +42,30 @@ use crate::{
 /// **Order.** `ready` returns the queued deliveries of one trigger whose time has come, by
 /// (`ready_at`, `id`). Nothing promises that they are claimed in that order.
 ///
+/// **Lanes.** A delivery with an ordering key stands in the lane of its trigger and key. Only the
+/// first of a lane, in the order in which they were committed, is ready or claimed; the others are
+/// `Held::Order`. A retry keeps its place. When the first one ends (succeeds, dies, is discarded),
+/// the next one takes over in the same transaction; one that dies with `blocks` keeps its place
+/// until it is redriven or discarded. A delivery with a concurrency key whose turn it is takes one
+/// of the seats of its trigger and key, or is `Held::Concurrency` while all `key_limit` are taken.
+/// Seats go by (`ready_at`, `id`): one that waits for a later time gives its seat to one that could
+/// run sooner. Who is held is not `ready`, and not claimed; `claimed` of a new delivery is a wish,
+/// and those that were not are in `Committed::unclaimed`.
+///
+/// **Debounce.** A `NewDelivery` with a `debounce` takes the place of the delivery of the same
+/// trigger and debounce key that was never started: that one leaves the store as superseded, and
+/// the new one is ready `wait` after it came, but not later than `most` after the first one came.
+///
+/// **Conditions.** A transaction with `Condition::IfSettled` of which any settlement is stale
+/// changes nothing at all.
+///
+/// **Answers.** An answer to a request with an idempotency key is begun once: whoever begins it
+/// gets `Begun::Fresh`, others learn what stands. What an older epoch had begun and not finished
+/// is `Begun::Unknown`.
+///
 /// **Repetition.** A `NewDelivery` with a `dedup` whose key is remembered for the same trigger
-/// is left out, counted in `Committed::duplicates`; otherwise the key is remembered until
+/// is left out, counted in `Committed::duplicates` with the delivery it repeats, and kept
+/// as an `Ending`; otherwise the key is remembered until
 /// its window has passed, at least.
 ///
 /// **Objects.** An `ObjectChange` states the generation it expects; if the index says otherwise
@@ -71,11 +94,11 @@ pub trait Store: Send + Sync + 'static {
     /// Claims queued deliveries for this epoch; replies those that it got, in any order.
     fn claim(&self, runs: Vec<RunId>, now: Timestamp) -> Reply<Vec<Delivery>, StoreError>;
 
-    /// Queued deliveries of one trigger whose time has come.
+    /// Queued deliveries of one trigger whose time has come and that are not held.
     fn ready(&self, query: ReadyQuery) -> Reply<Vec<Delivery>, StoreError>;
 
     /// For each trigger with queued deliveries: how many, and the earliest `ready_at`.
-    /// Deliveries held for a version count in neither.
+    /// Held deliveries count in neither.
     fn backlog(&self) -> Reply<Vec<Backlog>, StoreError>;
 
     /// Queued deliveries, held ones too, that have grown too old, in the order of their ids. Looks
@@ -87,6 +110,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// One delivery; `None` when it is unknown or has left the store.
     fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError>;
+
+    /// Events by id, for replays; damaged ones are named instead.
+    fn events(&self, query: EventsQuery) -> Reply<Vec<Result<Event, EventId>>, StoreError>;
+
+    /// Deliveries of an event that ended without a run: repetitions, superseded and discarded ones.
+    fn endings(&self, event: EventId) -> Reply<Vec<Ending>, StoreError>;
+
+    /// Events that runs for this one caused, or that repeat it; at most `limits::STORE_READ_ROWS`.
+    fn children(&self, event: EventId) -> Reply<Vec<EventId>, StoreError>;
+
+    /// What waits for one trigger, and for what.
+    fn census(&self, scope: Scope, trigger: TriggerId) -> Reply<Census, StoreError>;
+
+    /// Who stands before a delivery that is held for its order or its concurrency: those that are
+    /// ready, claimed or block the key, first come first.
+    fn ahead_of(&self, run: RunId) -> Reply<Vec<Delivery>, StoreError>;
+
+    /// All pauses.
+    fn pauses(&self) -> Reply<Vec<Pause>, StoreError>;
+
+    /// Begins the answer to a request with an idempotency key, durably.
+    fn begin_answer(&self, begin: BeginAnswer) -> Reply<Begun, StoreError>;
+
+    /// Keeps the answer, if this epoch began it; `None` forgets that it was begun.
+    fn finish_answer(&self, key: AnswerKey, answer: Option<Answer>) -> Reply<(), StoreError>;
 
     /// The deliveries that an event is still owed, dead ones included.
     fn deliveries_of(&self, event: EventId) -> Reply<Vec<Delivery>, StoreError>;
@@ -141,13 +189,34 @@ pub struct Transaction {
     pub settlements: Vec<Settlement>,
     /// What people or new versions do to deliveries that nobody has claimed.
     pub interventions: Vec<Intervention>,
+    /// Pauses that begin (`true`) or end.
+    pub pauses: Vec<(Pause, bool)>,
+    /// When it is applied at all.
+    pub condition: Condition,
+}
+
+/// When a transaction is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Always; a stale settlement changes nothing while the rest stands.
+    #[default]
+    Always,
+    /// Only if none of its settlements is stale.
+    IfSettled,
 }
 
 /// What a commit did, where its transaction did not already say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Deliveries that were left out because they repeat earlier ones.
-    pub duplicates: Vec<RunId>,
+    /// Deliveries that were left out because they repeat earlier ones, each with the one that it
+    /// repeats.
+    pub duplicates: Vec<(RunId, RunId)>,
+    /// Deliveries that left the store because a new one took their place, each with that one.
+    pub superseded: Vec<(RunId, RunId)>,
+    /// New deliveries that should have been born claimed and were not: it is not their turn.
+    pub unclaimed: Vec<RunId>,
+    /// Triggers of which held deliveries became ready through settlements and interventions.
+    pub released: Vec<TriggerId>,
     /// For each settlement, in order.
     pub settled: Vec<Settled>,
     /// Deliveries that interventions changed.
@@ -167,8 +236,16 @@ pub struct NewDelivery {
     pub trigger: TriggerId,
     /// The function of that trigger.
     pub function: FunctionName,
-    /// Deliveries with the same key are in one partition; `None` spreads by trigger alone.
-    pub ordering_key: Option<String>,
+    /// The keys of its trigger's rules.
+    pub keys: Keys,
+    /// How many with its concurrency key may run at once; holds for the whole trigger from then on.
+    pub key_limit: Option<u32>,
+    /// Whether its death blocks its ordering key.
+    pub blocks: bool,
+    /// What happens to it when the server dies in mid-attempt.
+    pub on_unknown: OnUnknown,
+    /// What it supersedes.
+    pub debounce: Option<NewDebounce>,
     /// Not started before this.
     pub ready_at: Timestamp,
     /// Not started from this on.
@@ -182,8 +259,33 @@ pub struct NewDelivery {
 impl NewDelivery {
     /// The partition it belongs to.
     pub fn partition(&self) -> u8 {
-        partition(&self.scope, &self.trigger, self.ordering_key.as_deref())
+        partition(&self.scope, &self.trigger, self.keys.ordering.as_deref())
     }
+}
+
+/// The keys that the rules of its trigger found in a delivery's event. The partition follows from
+/// the ordering key; `None` spreads by trigger alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Keys {
+    /// For order.
+    pub ordering: Option<String>,
+    /// For concurrency.
+    pub concurrency: Option<String>,
+    /// For rate.
+    pub rate: Option<String>,
+    /// For the breaker.
+    pub breaker: Option<String>,
+}
+
+/// How a new delivery takes the place of those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDebounce {
+    /// What they have in common.
+    pub key: String,
+    /// How long it must be quiet.
+    pub wait: Duration,
+    /// The longest wait, counted from the first one.
+    pub most: Duration,
 }
 
 /// The partition of a delivery: order, rates and breakers live with the partition's owner.
@@ -224,8 +326,12 @@ pub struct Delivery {
     pub trigger: TriggerId,
     /// The function of that trigger.
     pub function: FunctionName,
-    /// Its ordering key.
-    pub ordering_key: Option<String>,
+    /// The keys of its trigger's rules.
+    pub keys: Keys,
+    /// Whether its death blocks its ordering key.
+    pub blocks: bool,
+    /// What happens to it when its worker or the server dies in mid-attempt.
+    pub on_unknown: OnUnknown,
     /// Its partition.
     pub partition: u8,
     /// Where it stands.
@@ -240,12 +346,27 @@ pub struct Delivery {
     pub expires_at: Timestamp,
     /// It must run with nobody beside it on its worker.
     pub alone: bool,
-    /// It waits for a version of the code other than this one.
-    pub held_for: Option<String>,
+    /// Why it waits although its time may have come; only while it is queued.
+    pub held: Option<Held>,
     /// Why it is dead, and since when.
     pub dead: Option<(DeadReason, Timestamp)>,
     /// How its last attempt failed.
     pub failure: Option<Failure>,
+}
+
+/// Why a queued delivery is not ready, whatever its time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// The code of this version cannot be loaded; another one may.
+    Version(String),
+    /// An earlier delivery with its ordering key has not ended.
+    Order,
+    /// As many with its concurrency key as may run do.
+    Concurrency,
+    /// Its key is paused by hand.
+    Paused,
+    /// The breaker of its key is open.
+    Breaker,
 }
 
 /// Which claim a settlement ends.
@@ -323,10 +444,56 @@ pub enum Intervention {
         /// Its new end of life.
         expires_at: Timestamp,
     },
-    /// A dead letter leaves the store.
+    /// A dead letter leaves the store; the word why is kept as its `Ending`.
     Discard {
         /// Which; ignored unless dead.
         run: RunId,
+        /// When.
+        at: Timestamp,
+        /// Why, in the words of who did it; empty when nothing was said.
+        why: String,
+    },
+    /// A ready delivery is not started before `until`: its rate is used up.
+    Defer {
+        /// Which; ignored unless queued and not held.
+        run: RunId,
+        /// The earliest time.
+        until: Timestamp,
+    },
+    /// A ready delivery is held because of its key, until `Unpark`. It keeps its place in its lanes.
+    Park {
+        /// Which; ignored unless queued and not held.
+        run: RunId,
+        /// Why.
+        why: Parked,
+        /// The key that is paused or whose breaker is open.
+        key: String,
+    },
+    /// Deliveries that were parked for this are ready. As with `ReleaseHeld`, of many only a step
+    /// is released together with the rest of the transaction.
+    Unpark {
+        /// The scope of the trigger.
+        scope: Scope,
+        /// The trigger.
+        trigger: TriggerId,
+        /// Why they were parked.
+        why: Parked,
+        /// Only those with this key; `None` for all keys.
+        key: Option<String>,
+        /// Ready from then on.
+        now: Timestamp,
+        /// At most this many, first come first; `None` for all.
+        most: Option<usize>,
+    },
+    /// From now on so many deliveries with one concurrency key of this trigger may run at once.
+    /// More seats are filled at once; fewer are kept to as those that have one end.
+    Limit {
+        /// The scope of the trigger.
+        scope: Scope,
+        /// The trigger.
+        trigger: TriggerId,
+        /// The limit; `None` when the trigger has none any more: all are ready.
+        limit: Option<u32>,
     },
     /// A queued delivery that grew too old becomes a dead letter; ignored unless queued.
     Expire {
@@ -351,6 +518,149 @@ pub enum Intervention {
         /// Ready from then on.
         now: Timestamp,
     },
+}
+
+/// Why a delivery is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Parked {
+    /// Someone paused its key.
+    Pause,
+    /// The breaker of its key is open.
+    Breaker,
+}
+
+/// Something that is paused by hand, until it is resumed. It survives restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pause {
+    /// The scope.
+    pub scope: Scope,
+    /// What: with a trigger only that, with a key only what has that key.
+    pub function: FunctionName,
+    /// The trigger.
+    pub trigger: Option<TriggerId>,
+    /// One of the keys of its deliveries: of order, concurrency, rate or breaker.
+    pub key: Option<String>,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why, in the words of who did it; empty when nothing was said.
+    pub why: String,
+}
+
+/// A delivery that ended without a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The event.
+    pub event: EventId,
+    /// The delivery.
+    pub run: RunId,
+    /// Its trigger.
+    pub trigger: TriggerId,
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub how: Ended,
+}
+
+/// How a delivery ended without a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It repeats this delivery.
+    Duplicate(RunId),
+    /// This later delivery with its debounce key runs in its place.
+    Superseded(RunId),
+    /// Someone discarded the dead letter, and said why.
+    Discarded(String),
+}
+
+/// The identity of a synchronous request that carries an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AnswerKey {
+    /// The scope of the endpoint.
+    pub scope: Scope,
+    /// The endpoint.
+    pub trigger: TriggerId,
+    /// What the caller sent as `Idempotency-Key`, after who the caller is.
+    pub key: String,
+}
+
+/// Asks whether a request was answered already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeginAnswer {
+    /// Which request.
+    pub key: AnswerKey,
+    /// A hash of what was asked: the same key with another one is a mistake of the caller.
+    pub fingerprint: [u8; 32],
+    /// The run that would answer it.
+    pub run: RunId,
+    /// Now.
+    pub now: Timestamp,
+    /// Until when the answer is kept.
+    pub until: Timestamp,
+    /// Whether a request whose outcome is unknown is begun again.
+    pub again: OnUnknown,
+}
+
+/// What stands under an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Nothing: this request is to be answered.
+    Fresh,
+    /// A request with this key is being answered by this run of this epoch.
+    Running(RunId),
+    /// It was answered, by this run.
+    Answered(RunId, Answer),
+    /// The server died while this run answered it, and it is not to be run again.
+    Unknown(RunId),
+    /// The key belongs to another request.
+    Mismatch(RunId),
+}
+
+/// An answer that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Header fields, in order.
+    pub headers: Vec<(String, Bytes)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What waits for one trigger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// Queued, whose time has come or will come.
+    pub queued: u64,
+    /// The earliest time among them.
+    pub earliest: Option<Timestamp>,
+    /// Claimed.
+    pub running: u64,
+    /// Held for a new version.
+    pub for_version: u64,
+    /// Held for their order.
+    pub for_order: u64,
+    /// Held for a place of their concurrency key.
+    pub for_concurrency: u64,
+    /// Parked by hand.
+    pub paused: u64,
+    /// Parked by a breaker.
+    pub by_breaker: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Dead letters that block their ordering key, the first few.
+    pub blocking: Vec<RunId>,
+}
+
+/// Which events to read.
+#[derive(Debug, Clone, Copy)]
+pub struct EventsQuery {
+    /// From this id on.
+    pub from: EventId,
+    /// Only those before this id.
+    pub before: EventId,
+    /// At most this many.
+    pub limit: usize,
 }
 
 /// Which queued deliveries to read.
@@ -404,6 +714,14 @@ pub struct Expired {
 pub struct DeadQuery {
     /// Only those of this function.
     pub function: Option<FunctionName>,
+    /// Only those of this trigger.
+    pub trigger: Option<TriggerId>,
+    /// Only those that died for this reason.
+    pub reason: Option<DeadReason>,
+    /// Only those that died at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those that died before this time.
+    pub until: Option<Timestamp>,
     /// Only those before this id (newest first).
     pub before: Option<RunId>,
     /// At most this many.

@@ -515,6 +515,8 @@ fn event(content_type: &str, data: impl Into<Bytes>) -> Event {
         time: Timestamp::from_millis(1_700_000_000_123),
         content_type: content_type.into(),
         data: data.into(),
+        extensions: Default::default(),
+        lineage: Default::default(),
     }
 }
 

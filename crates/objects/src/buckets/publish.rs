@@ -248,13 +248,9 @@ fn arrival(
         sequencer: format!("{sequencer:016X}"),
         operation,
     })?;
+    let origin = Origin::Bucket(bucket.clone());
     Ok(Arrival {
-        origin: Origin::Bucket(bucket.clone()),
-        verb: verb.as_str(),
         subject: Some(object.at.key.clone()),
-        time,
-        content_type: "application/json".to_owned(),
-        data,
-        dedup_id: None,
+        ..Arrival::new(origin, verb.as_str(), time, data)
     })
 }

@@ -42,13 +42,13 @@ pub(super) fn submission(
     let remembered = serde_json::json!(Remembered { last: at });
     Submission {
         arrivals: vec![Arrival {
-            origin: Origin::Schedule(id.clone()),
-            verb: "tick",
             subject: Some(id.to_string()),
-            time: at,
-            content_type: "application/json".to_owned(),
-            data: data.to_string().into(),
-            dedup_id: None,
+            ..Arrival::new(
+                Origin::Schedule(id.clone()),
+                "tick",
+                at,
+                data.to_string().into(),
+            )
         }],
         checkpoint: Some(Checkpoint {
             key: checkpoint_key(scope, id),

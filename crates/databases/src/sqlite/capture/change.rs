@@ -139,14 +139,11 @@ pub(super) fn arrival(
         data = write_data(database, layout, &change);
     }
     let subject = subject(layout, &change);
+    let origin = Origin::Table(database.clone(), table);
+    let time = Timestamp::from_millis(change.at);
     Some(Arrival {
-        origin: Origin::Table(database.clone(), table),
-        verb: change.verb.as_str(),
         subject: Some(subject),
-        time: Timestamp::from_millis(change.at),
-        content_type: "application/json".to_owned(),
-        data: data.into(),
-        dedup_id: None,
+        ..Arrival::new(origin, change.verb.as_str(), time, data.into())
     })
 }
 
