@@ -167,6 +167,8 @@ pub enum DeadReason {
     NotRetriable = 3,
     /// Its worker or the server died in mid-attempt, and its trigger leaves that to a person.
     OutcomeUnknown = 4,
+    /// Its event is the last of a chain that is too long: functions wake each other in a loop.
+    Loop = 5,
 }
 
 impl DeadReason {
@@ -178,6 +180,7 @@ impl DeadReason {
             2 => Some(Self::Damaged),
             3 => Some(Self::NotRetriable),
             4 => Some(Self::OutcomeUnknown),
+            5 => Some(Self::Loop),
             _ => None,
         }
     }
@@ -319,7 +322,7 @@ mod tests {
                 (number, Some(state))
             );
         }
-        for number in 0..5 {
+        for number in 0..6 {
             assert_eq!(DeadReason::from_stored(number).unwrap() as u8, number);
         }
     }

@@ -134,14 +134,6 @@ pub enum SubmitError {
     /// The event names a topic that the manifest does not declare.
     #[error("there is no topic `{0}`: declare it in wakeful.toml, [topic.\"{0}\"]")]
     NoSuchTopic(TopicName),
-    /// Its chain of causes is too long: a function wakes itself, over others or not.
-    #[error("the event would be number {depth} of its chain, and {most} is the most: a loop? (function `{function}`)", most = crate::limits::MAX_CHAIN)]
-    Loop {
-        /// Who caused it.
-        function: FunctionName,
-        /// Its place in the chain.
-        depth: u16,
-    },
     /// The server is stopping and takes no new work.
     #[error("the server is stopping")]
     Stopping,

@@ -56,8 +56,9 @@ use crate::{
 /// trigger and debounce key that was never started: that one leaves the store as superseded, and
 /// the new one is ready `wait` after it came, but not later than `most` after the first one came.
 ///
-/// **Conditions.** A transaction with `Condition::IfSettled` of which any settlement is stale
-/// changes nothing at all.
+/// **Conditions.** A transaction with `Condition::IfApplied` of which any settlement is stale, or
+/// any intervention on one run is ignored, changes nothing at all: its `settled` says which were
+/// stale (the others count as stale too), its `intervened` is empty.
 ///
 /// **Answers.** An answer to a request with an idempotency key is begun once: whoever begins it
 /// gets `Begun::Fresh`, others learn what stands. What an older epoch had begun and not finished
@@ -198,11 +199,13 @@ pub struct Transaction {
 /// When a transaction is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Condition {
-    /// Always; a stale settlement changes nothing while the rest stands.
+    /// Always; a stale settlement or an ignored intervention changes nothing while the rest
+    /// stands.
     #[default]
     Always,
-    /// Only if none of its settlements is stale.
-    IfSettled,
+    /// Only if none of its settlements is stale and none of its interventions on one run
+    /// (`Redrive`, `Discard`, `Expire`) would be ignored.
+    IfApplied,
 }
 
 /// What a commit did, where its transaction did not already say.
@@ -252,6 +255,9 @@ pub struct NewDelivery {
     pub expires_at: Timestamp,
     /// Born `Running`, for a worker that is waiting for it.
     pub claimed: bool,
+    /// Born a dead letter, for this reason, and in no lane: an event that must not run by itself,
+    /// such as one of a loop, is kept for a person to see. Never together with `claimed`.
+    pub dead: Option<DeadReason>,
     /// How a repetition of it is recognised.
     pub dedup: Option<Dedup>,
 }
