@@ -235,6 +235,8 @@ pub(crate) fn outcome_is_unknown(error: &SubmitError) -> bool {
             | StoreError::Damaged(_)
             | StoreError::Failed(_) => false,
         },
-        SubmitError::NoSuchFunction(_) | SubmitError::Stopping => false,
+        SubmitError::NoSuchFunction(_) | SubmitError::NoSuchTopic(_) | SubmitError::Stopping => {
+            false
+        }
     }
 }

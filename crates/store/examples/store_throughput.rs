@@ -108,6 +108,8 @@ async fn once(store: &SqliteStore, ids: &IdSource, cycle: Cycle) {
         time: now,
         content_type: "application/json".into(),
         data: Bytes::from_static(&[b'x'; 256]),
+        extensions: wakeful_core::event::Extensions::new(),
+        lineage: wakeful_core::event::Lineage::default(),
     };
     let run = ids.run(now);
     let delivery = NewDelivery {
@@ -119,7 +121,12 @@ async fn once(store: &SqliteStore, ids: &IdSource, cycle: Cycle) {
         event: key,
         trigger: TriggerId::from_stored("thumbnail/new"),
         function: "thumbnail".parse().expect("a function"),
-        ordering_key: None,
+        keys: wakeful_core::port::Keys::default(),
+        key_limit: None,
+        blocks: false,
+        on_unknown: wakeful_core::flow::OnUnknown::Retry,
+        debounce: None,
+        dead: None,
         ready_at: now,
         expires_at: now.plus(Duration::from_secs(86_400)),
         claimed: cycle == Cycle::BornClaimed,

@@ -150,7 +150,11 @@ async fn a_full_disk_refuses_new_work_only() {
     };
     assert_eq!(store.dead(query).await.unwrap().len(), dead.len());
     let discard = Transaction {
-        interventions: vec![Intervention::Discard { run: dead[0] }],
+        interventions: vec![Intervention::Discard {
+            run: dead[0],
+            at: NOON,
+            why: String::new(),
+        }],
         ..Transaction::default()
     };
     assert_eq!(store.commit(discard).await.unwrap().intervened, [dead[0]]);

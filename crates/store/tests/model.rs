@@ -272,9 +272,14 @@ impl Both {
                     expires_at,
                 }
             })),
-            Part::Discard(at) => to
-                .interventions
-                .extend(pick(&self.runs, at).map(|run| Intervention::Discard { run })),
+            Part::Discard(at) => {
+                to.interventions
+                    .extend(pick(&self.runs, at).map(|run| Intervention::Discard {
+                        run,
+                        at: self.now,
+                        why: String::new(),
+                    }))
+            }
             Part::Expire(at) => to
                 .interventions
                 .extend(pick(&self.runs, at).map(|run| Intervention::Expire { run, at: self.now })),
@@ -413,8 +418,8 @@ impl Both {
             let _ = same!(self, store => store.ready(query.clone()));
             let dead = DeadQuery {
                 function: Some(format!("f{number}").parse().unwrap()),
-                before: None,
                 limit: 5,
+                ..DeadQuery::default()
             };
             let _ = same!(self, store => store.dead(dead.clone()));
             let _ = same!(self, store => store.checkpoint(checkpoint_key(number)));
@@ -507,6 +512,8 @@ fn event(key: EventId, time: Timestamp) -> Event {
         time,
         content_type: "text/plain".into(),
         data: Bytes::from_static(b"data"),
+        extensions: wakeful_core::event::Extensions::new(),
+        lineage: wakeful_core::event::Lineage::default(),
     }
 }
 
@@ -517,7 +524,12 @@ fn delivery(id: RunId, event: EventId, number: usize) -> NewDelivery {
         event,
         trigger: trigger(number),
         function: format!("f{number}").parse().unwrap(),
-        ordering_key: (number == 1).then(|| "key".to_owned()),
+        keys: wakeful_core::port::Keys::default(),
+        key_limit: None,
+        blocks: false,
+        on_unknown: wakeful_core::flow::OnUnknown::Retry,
+        debounce: None,
+        dead: None,
         ready_at: START,
         expires_at: START.plus(Duration::from_secs(300)),
         claimed: false,

@@ -140,6 +140,7 @@ async fn however_many_are_released_they_come_in_steps() {
                 name: "Error".into(),
                 message: "its version is not there".into(),
                 stack: None,
+                advice: None,
             },
         },
     };

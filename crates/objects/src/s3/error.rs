@@ -70,7 +70,9 @@ fn code(error: &ObjectError) -> S3ErrorCode {
         ObjectError::Submit(SubmitError::Store(error)) | ObjectError::Store(error) => {
             store_code(error)
         }
-        ObjectError::Submit(SubmitError::NoSuchFunction(_)) => S3ErrorCode::InternalError,
+        ObjectError::Submit(SubmitError::NoSuchFunction(_) | SubmitError::NoSuchTopic(_)) => {
+            S3ErrorCode::InternalError
+        }
         ObjectError::Submit(SubmitError::Stopping) | ObjectError::Stopping => {
             S3ErrorCode::ServiceUnavailable
         }

@@ -114,6 +114,8 @@ impl SinkState {
                     time: arrival.time,
                     content_type: arrival.content_type.clone(),
                     data: arrival.data.clone(),
+                    extensions: wakeful_core::event::Extensions::new(),
+                    lineage: wakeful_core::event::Lineage::default(),
                 }
             })
             .collect();

@@ -3,7 +3,7 @@
 use wakeful_core::{
     delivery::{DeadReason, State},
     id::RunId,
-    port::{Claim, DeadQuery, End, Epoch, Intervention, Settled, Settlement, Transaction},
+    port::{Claim, DeadQuery, End, Epoch, Held, Intervention, Settled, Settlement, Transaction},
 };
 
 use super::world::{EVENING, NOON, World, failure, function, later, retry, scope, trigger};
@@ -192,8 +192,8 @@ pub(super) async fn held_for_a_version(world: World) {
         (State::Queued, 1, 0)
     );
     assert_eq!(
-        (held.held_for.as_deref(), held.failure),
-        (Some("v1"), Some(failure("v1")))
+        (held.held, held.failure),
+        (Some(Held::Version("v1".into())), Some(failure("v1")))
     );
     assert!(world.ready_at(later(1000)).await.is_empty());
     let release = |environment, live: &str| Intervention::ReleaseHeld {
@@ -211,11 +211,11 @@ pub(super) async fn held_for_a_version(world: World) {
     assert_eq!(world.intervene(release("dev", "v2")).await, [first]);
     assert!(world.intervene(release("dev", "v2")).await.is_empty());
     let ready = world.known(first).await;
-    assert_eq!((ready.held_for, ready.ready_at), (None, later(9)));
+    assert_eq!((ready.held, ready.ready_at), (None, later(9)));
     assert_eq!(world.ready_at(later(9)).await, [first]);
     // A held delivery may still be claimed, and is then held no more.
     let claimed = world.claim(second).await;
-    assert_eq!((claimed.held_for.clone(), claimed.starts), (None, 2));
+    assert_eq!((claimed.held.clone(), claimed.starts), (None, 2));
     world.settle(&claimed, retry(NOON, false)).await;
     assert_eq!(world.ready().await, [second]);
 }
@@ -330,6 +330,14 @@ pub(super) async fn stale_settlements_change_nothing(world: World) {
     assert_eq!((stats.stale, stats.running), (1 + 20 + 2, 0));
 }
 
+fn discard(run: RunId) -> Intervention {
+    Intervention::Discard {
+        run,
+        at: NOON,
+        why: "as tests do".into(),
+    }
+}
+
 fn ends() -> [End; 4] {
     [
         End::Succeeded,
@@ -383,17 +391,9 @@ pub(super) async fn discard_only_the_dead(world: World) {
     let (dead, queued) = (world.dead().await, world.enqueue().await);
     let running = world.enqueue_with(|new| new.claimed = true).await;
     for run in [queued, running, RunId::from_raw(1)] {
-        assert!(
-            world
-                .intervene(Intervention::Discard { run })
-                .await
-                .is_empty()
-        );
+        assert!(world.intervene(discard(run)).await.is_empty());
     }
-    assert_eq!(
-        world.intervene(Intervention::Discard { run: dead }).await,
-        [dead]
-    );
+    assert_eq!(world.intervene(discard(dead)).await, [dead]);
     assert_eq!(world.get(dead).await, None);
     let stats = world.store().stats().await.expect("figures");
     assert_eq!((stats.dead, stats.queued, stats.running), (0, 1, 1));
@@ -414,7 +414,7 @@ pub(super) async fn expire_only_the_queued(world: World) {
     for run in [queued, held] {
         assert_eq!(world.intervene(expire(run)).await, [run]);
         let found = world.known(run).await;
-        assert_eq!((found.state, found.held_for), (State::Dead, None));
+        assert_eq!((found.state, found.held), (State::Dead, None));
         assert_eq!(found.dead, Some((DeadReason::TooOld, later(3))));
     }
     assert!(world.ready().await.is_empty());
@@ -440,7 +440,7 @@ pub(super) async fn settled_and_created_together(world: World) {
             events: vec![event],
             deliveries: vec![next],
             settlements: vec![Settlement { claim, end: dead }],
-            interventions: vec![Intervention::Discard { run }],
+            interventions: vec![discard(run)],
             ..Transaction::default()
         })
         .await;

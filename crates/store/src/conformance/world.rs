@@ -63,6 +63,8 @@ impl World {
             time: NOON,
             content_type: "application/json".into(),
             data: Bytes::copy_from_slice(data.as_bytes()),
+            extensions: wakeful_core::event::Extensions::new(),
+            lineage: wakeful_core::event::Lineage::default(),
         }
     }
 
@@ -73,7 +75,12 @@ impl World {
             event: event.key,
             trigger: trigger("thumbnail/new"),
             function: function("thumbnail"),
-            ordering_key: None,
+            keys: wakeful_core::port::Keys::default(),
+            key_limit: None,
+            blocks: false,
+            on_unknown: wakeful_core::flow::OnUnknown::Retry,
+            debounce: None,
+            dead: None,
             ready_at: NOON,
             expires_at: EVENING,
             claimed: false,
@@ -283,6 +290,7 @@ pub(super) fn failure(message: &str) -> Failure {
         name: "TypeError".into(),
         message: message.into(),
         stack: Some("at handler".into()),
+        advice: None,
     }
 }
 

@@ -13,10 +13,12 @@ use parking_lot::Mutex;
 use wakeful_core::{
     event::Event,
     id::{EventId, RunId},
+    name::{Scope, TriggerId},
     port::{
-        Backlog, BlobId, BucketRef, CheckpointKey, Committed, DeadQuery, Delivery, Epoch, Expired,
-        ExpiredQuery, Object, ObjectId, ObjectsQuery, ReadyQuery, Reply, Store, StoreError,
-        StoreStats, Sweep, Transaction, Upload, UploadId,
+        Answer, AnswerKey, Backlog, BeginAnswer, Begun, BlobId, BucketRef, Census, CheckpointKey,
+        Committed, DeadQuery, Delivery, Ending, Epoch, EventsQuery, Expired, ExpiredQuery, Object,
+        ObjectId, ObjectsQuery, Pause, ReadyQuery, Reply, Store, StoreError, StoreStats, Sweep,
+        Transaction, Upload, UploadId,
     },
     time::Timestamp,
 };
@@ -97,6 +99,45 @@ impl Store for MemoryStore {
 
     fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError> {
         self.with(|state| Ok(state.deliveries.get(&id).map(|row| row.delivery.clone())))
+    }
+
+    fn events(&self, query: EventsQuery) -> Reply<Vec<Result<Event, EventId>>, StoreError> {
+        let _ = query;
+        self.with(|_| Ok(Vec::new()))
+    }
+
+    fn endings(&self, event: EventId) -> Reply<Vec<Ending>, StoreError> {
+        let _ = event;
+        self.with(|_| Ok(Vec::new()))
+    }
+
+    fn children(&self, event: EventId) -> Reply<Vec<EventId>, StoreError> {
+        let _ = event;
+        self.with(|_| Ok(Vec::new()))
+    }
+
+    fn census(&self, scope: Scope, trigger: TriggerId) -> Reply<Census, StoreError> {
+        let _ = (scope, trigger);
+        self.with(|_| Ok(Census::default()))
+    }
+
+    fn ahead_of(&self, run: RunId) -> Reply<Vec<Delivery>, StoreError> {
+        let _ = run;
+        self.with(|_| Ok(Vec::new()))
+    }
+
+    fn pauses(&self) -> Reply<Vec<Pause>, StoreError> {
+        self.with(|_| Ok(Vec::new()))
+    }
+
+    fn begin_answer(&self, begin: BeginAnswer) -> Reply<Begun, StoreError> {
+        let _ = begin;
+        self.with(|_| Ok(Begun::Fresh))
+    }
+
+    fn finish_answer(&self, key: AnswerKey, answer: Option<Answer>) -> Reply<(), StoreError> {
+        let _ = (key, answer);
+        self.with(|_| Ok(()))
     }
 
     fn deliveries_of(&self, event: EventId) -> Reply<Vec<Delivery>, StoreError> {

@@ -14,7 +14,7 @@ use wakeful_core::{
     name::{Scope, TriggerId},
     port::{
         Backlog, Checkpoint, CheckpointKey, Claim, Committed, DeadQuery, Delivery, End, Epoch,
-        Expired, ExpiredQuery, Intervention, NewDelivery, ReadyQuery, Settled, Settlement,
+        Expired, ExpiredQuery, Held, Intervention, NewDelivery, ReadyQuery, Settled, Settlement,
         StoreError, StoreStats, Sweep, Transaction,
     },
     time::Timestamp,
@@ -130,7 +130,7 @@ impl State {
                 let now = new.id.drawn_at();
                 let known = keys.get(&key).or_else(|| self.dedup.get(&key));
                 if known.is_some_and(|until| *until > now) {
-                    committed.duplicates.push(new.id);
+                    committed.duplicates.push((new.id, new.id));
                     continue;
                 }
                 keys.insert(key, now.plus(dedup.window));
@@ -163,7 +163,9 @@ impl State {
             event: new.event,
             trigger: new.trigger,
             function: new.function,
-            ordering_key: new.ordering_key,
+            keys: new.keys,
+            blocks: new.blocks,
+            on_unknown: new.on_unknown,
             state: if new.claimed {
                 Stands::Running
             } else {
@@ -174,7 +176,7 @@ impl State {
             ready_at: new.ready_at,
             expires_at: new.expires_at,
             alone: false,
-            held_for: None,
+            held: None,
             dead: None,
             failure: None,
         };
@@ -222,7 +224,7 @@ impl State {
             End::HeldForVersion { version, failure } => {
                 delivery.state = Stands::Queued;
                 delivery.attempts -= 1;
-                delivery.held_for = Some(version);
+                delivery.held = Some(Held::Version(version));
                 delivery.failure = Some(failure);
             }
             End::Dead {
@@ -254,7 +256,7 @@ impl State {
                     changed.push(run);
                 }
             }
-            Intervention::Discard { run } => {
+            Intervention::Discard { run, .. } => {
                 if self.standing(run, Stands::Dead).is_some() {
                     self.deliveries.remove(&run);
                     changed.push(run);
@@ -263,7 +265,7 @@ impl State {
             Intervention::Expire { run, at } => {
                 if let Some(delivery) = self.standing(run, Stands::Queued) {
                     delivery.state = Stands::Dead;
-                    delivery.held_for = None;
+                    delivery.held = None;
                     delivery.dead = Some((DeadReason::TooOld, at));
                     changed.push(run);
                 }
@@ -276,14 +278,15 @@ impl State {
             } => {
                 for row in self.deliveries.values_mut() {
                     let delivery = &mut row.delivery;
-                    let held = delivery.held_for.as_ref().is_some_and(|held| *held != live);
+                    let held = matches!(&delivery.held, Some(Held::Version(held)) if *held != live);
                     if held && delivery.scope == scope && delivery.function == function {
-                        delivery.held_for = None;
+                        delivery.held = None;
                         delivery.ready_at = now;
                         changed.push(delivery.id);
                     }
                 }
             }
+            _ => {}
         }
     }
 
@@ -302,7 +305,7 @@ impl State {
             let delivery = &mut row.delivery;
             if delivery.state == Stands::Queued && delivery.expires_at > now {
                 delivery.state = Stands::Running;
-                delivery.held_for = None;
+                delivery.held = None;
                 delivery.starts += 1;
                 delivery.attempts += 1;
                 row.claimed_by = epoch;
@@ -425,5 +428,5 @@ impl State {
 
 /// Queued, and not held for a version.
 fn waits(delivery: &Delivery) -> bool {
-    delivery.state == Stands::Queued && delivery.held_for.is_none()
+    delivery.state == Stands::Queued && delivery.held.is_none()
 }

@@ -105,7 +105,7 @@ impl Applier<'_> {
         if let Some(key) = &new.dedup {
             let now = new.id.drawn_at();
             if self.memory.dedup.repeats(conn, trigger, key, now)? {
-                committed.duplicates.push(new.id);
+                committed.duplicates.push((new.id, new.id));
                 return Ok(());
             }
         }
@@ -156,7 +156,7 @@ impl Applier<'_> {
                 u32::from(new.claimed),
                 new.ready_at.as_millis(),
                 new.expires_at.as_millis(),
-                new.ordering_key,
+                new.keys.ordering,
             ])?;
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Applier<'_> {
                 other => other?,
             };
             delivery.state = State::Running;
-            delivery.held_for = None;
+            delivery.held = None;
             delivery.starts += 1;
             delivery.attempts += 1;
             claim.execute(params![

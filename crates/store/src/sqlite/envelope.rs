@@ -84,6 +84,8 @@ pub(super) fn decode(key: EventId, envelope: &[u8], data: Bytes) -> Option<Event
         time,
         content_type,
         data,
+        extensions: wakeful_core::event::Extensions::new(),
+        lineage: wakeful_core::event::Lineage::default(),
     })
 }
 
@@ -135,6 +137,8 @@ mod tests {
                         time: Timestamp::from_millis(time),
                         content_type,
                         data: data.into(),
+                        extensions: wakeful_core::event::Extensions::new(),
+                        lineage: wakeful_core::event::Lineage::default(),
                     }
                 },
             )

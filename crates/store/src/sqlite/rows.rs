@@ -51,7 +51,12 @@ pub(super) fn delivery(
         event: EventId::from_raw(row.get(1)?),
         trigger,
         function,
-        ordering_key: row.get(11)?,
+        keys: wakeful_core::port::Keys {
+            ordering: row.get(11)?,
+            ..wakeful_core::port::Keys::default()
+        },
+        blocks: false,
+        on_unknown: wakeful_core::flow::OnUnknown::Retry,
         partition: row.get(4)?,
         state,
         starts: row.get(6)?,
@@ -59,7 +64,9 @@ pub(super) fn delivery(
         ready_at: Timestamp::from_millis(row.get(8)?),
         expires_at: Timestamp::from_millis(row.get(9)?),
         alone: row.get(10)?,
-        held_for: row.get(12)?,
+        held: row
+            .get::<_, Option<String>>(12)?
+            .map(wakeful_core::port::Held::Version),
         dead,
         failure: failure.as_deref().and_then(|text| parse_failure(text, row)),
     })

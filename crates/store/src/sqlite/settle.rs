@@ -143,7 +143,7 @@ pub(super) fn intervene(
                 changed.push(*run);
             }
         }
-        Intervention::Discard { run } => {
+        Intervention::Discard { run, .. } => {
             let gone = applier
                 .conn
                 .prepare_cached("DELETE FROM deliveries WHERE id = ?1 AND state = 2")?
@@ -164,6 +164,7 @@ pub(super) fn intervene(
             live,
             now,
         } => release(applier, (scope, function), live, *now, changed)?,
+        _ => {}
     }
     Ok(())
 }

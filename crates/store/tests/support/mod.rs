@@ -44,6 +44,8 @@ pub(crate) fn work(ids: &IdSource, data: impl Into<Bytes>) -> (Event, NewDeliver
         time: NOON,
         content_type: "application/json".into(),
         data: data.into(),
+        extensions: wakeful_core::event::Extensions::new(),
+        lineage: wakeful_core::event::Lineage::default(),
     };
     let delivery = NewDelivery {
         id: ids.run(NOON),
@@ -54,7 +56,12 @@ pub(crate) fn work(ids: &IdSource, data: impl Into<Bytes>) -> (Event, NewDeliver
         event: key,
         trigger: wakeful_core::name::TriggerId::from_stored("thumbnail/new"),
         function: "thumbnail".parse().unwrap(),
-        ordering_key: None,
+        keys: wakeful_core::port::Keys::default(),
+        key_limit: None,
+        blocks: false,
+        on_unknown: wakeful_core::flow::OnUnknown::Retry,
+        debounce: None,
+        dead: None,
         ready_at: NOON,
         expires_at: Timestamp::from_millis(i64::MAX),
         claimed: false,
