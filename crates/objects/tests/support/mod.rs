@@ -20,8 +20,8 @@ use wakeful_core::{
     id::IdSource,
     name::{BucketName, Scope},
     port::{
-        BlobId, Clock, Epoch, ObjectChange, Receipt, Reply, Sink, Store, StoreError, Submission,
-        SubmitError, Transaction,
+        Arrival, BlobId, Clock, Epoch, Kind, ObjectChange, Receipt, Reply, Sink, Store, StoreError,
+        Submission, SubmitError, Transaction,
     },
     time::Timestamp,
 };
@@ -109,13 +109,13 @@ impl SinkState {
                     origin: arrival.origin.clone(),
                     id: key.to_string(),
                     source: "/test".into(),
-                    kind: format!("wakeful.bucket.{}", arrival.verb),
+                    kind: format!("wakeful.bucket.{}", verb(arrival)),
                     subject: arrival.subject.clone(),
                     time: arrival.time,
                     content_type: arrival.content_type.clone(),
                     data: arrival.data.clone(),
-                    extensions: wakeful_core::event::Extensions::new(),
-                    lineage: wakeful_core::event::Lineage::default(),
+                    extensions: arrival.extensions.clone(),
+                    lineage: arrival.lineage,
                 }
             })
             .collect();
@@ -131,7 +131,7 @@ impl SinkState {
         self.store.commit(transaction).await?;
         for arrival in submission.arrivals {
             self.seen.lock().push(Seen {
-                verb: arrival.verb,
+                verb: verb(&arrival),
                 subject: arrival.subject.expect("a bucket's event has a subject"),
                 data: serde_json::from_slice(&arrival.data).expect("a bucket's event is JSON"),
             });
@@ -401,5 +401,13 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
             "it never came about that {what}"
         );
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// What a bucket's arrival tells of.
+fn verb(arrival: &Arrival) -> &'static str {
+    match &arrival.kind {
+        Kind::Verb(verb) => verb,
+        Kind::Given(other) => panic!("a bucket's event is of the kind {other}"),
     }
 }
