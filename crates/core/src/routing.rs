@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     event::{Event, Origin},
-    filter::EventView,
+    filter::{EventView, Explanation},
     name::TriggerId,
     project::{On, Project, Trigger},
 };
@@ -36,14 +36,18 @@ impl Triggers {
 
     /// Those that `event` wakes. Its data is parsed at most once, and only if a filter looks into it.
     pub fn woken_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Trigger>> {
-        let patterns: &[_] = match event.origin {
+        let view = EventView::of(event);
+        (self.listening_to(&event.origin)).filter(move |trigger| wants(trigger, event, &view))
+    }
+
+    /// Those that look at events of an origin, and for topics also those whose pattern may mean it.
+    pub fn listening_to(&self, origin: &Origin) -> impl Iterator<Item = &Arc<Trigger>> {
+        let patterns: &[_] = match origin {
             Origin::Topic(_) => &self.by_pattern,
             _ => &[],
         };
-        let listening = self.by_origin.get(&event.origin).into_iter().flatten();
-        let listening = listening.chain(patterns);
-        let view = EventView::of(event);
-        listening.filter(move |trigger| wants(trigger, event, &view))
+        let listening = self.by_origin.get(origin).into_iter().flatten();
+        listening.chain(patterns)
     }
 
     /// The trigger with this identity.
@@ -54,6 +58,81 @@ impl Triggers {
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Trigger>> {
         self.by_id.values()
+    }
+}
+
+/// What a trigger that listens to an event's origin says of the event, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It wants it; with a filter also what each condition found.
+    Wanted(Option<Explanation>),
+    /// Its `events` do not list what happened.
+    OtherKind {
+        /// What they list.
+        wanted: Vec<&'static str>,
+        /// What happened.
+        found: String,
+    },
+    /// The object's key does not match its `key`.
+    OtherKey {
+        /// The pattern.
+        wanted: String,
+        /// The key.
+        found: Option<String>,
+    },
+    /// Its topics do not include this one.
+    OtherTopic {
+        /// The pattern.
+        wanted: String,
+    },
+    /// Its filter does not want it.
+    Filtered(Explanation),
+}
+
+impl Judgement {
+    /// Whether it wants the event.
+    pub const fn is_wanted(&self) -> bool {
+        matches!(self, Self::Wanted(_))
+    }
+}
+
+/// What `trigger`, which listens to the event's origin, says of it: as [`Triggers::woken_by`]
+/// decides, with the reason.
+pub fn judge(trigger: &Trigger, event: &Event, view: &EventView<'_>) -> Judgement {
+    if !listens(trigger, event) {
+        return not_listening(trigger, event);
+    }
+    match &trigger.filter {
+        None => Judgement::Wanted(None),
+        Some(filter) => {
+            let explanation = filter.explain(view);
+            match explanation.matches {
+                true => Judgement::Wanted(Some(explanation)),
+                false => Judgement::Filtered(explanation),
+            }
+        }
+    }
+}
+
+/// Why the keys of its source do not let the event through.
+fn not_listening(trigger: &Trigger, event: &Event) -> Judgement {
+    let kind = |wanted: Vec<&'static str>| Judgement::OtherKind {
+        wanted,
+        found: event.verb().to_owned(),
+    };
+    match &trigger.on {
+        On::Bucket(on) if !on.events.iter().any(|verb| verb.as_str() == event.verb()) => {
+            kind(on.events.iter().map(|verb| verb.as_str()).collect())
+        }
+        On::Bucket(on) => Judgement::OtherKey {
+            wanted: (on.key.as_ref()).map_or_else(String::new, |key| key.text().to_owned()),
+            found: event.subject.clone(),
+        },
+        On::Database(on) => kind(on.events.iter().map(|verb| verb.as_str()).collect()),
+        On::Topic(pattern) => Judgement::OtherTopic {
+            wanted: pattern.to_string(),
+        },
+        On::Http(_) | On::Schedule(_) | On::DeadLetters => kind(Vec::new()),
     }
 }
 
@@ -138,8 +217,10 @@ mod tests {
         let images = Some("*.{jpg,png}");
         let check = |trigger: &Trigger, verb, key, expected| {
             let event = object(verb, key);
-            let wanted = wants(trigger, &event, &EventView::of(&event));
+            let view = EventView::of(&event);
+            let wanted = wants(trigger, &event, &view);
             assert_eq!(wanted, expected, "{verb} {key}");
+            assert_eq!(judge(trigger, &event, &view).is_wanted(), expected);
         };
         let both = on_photos(&[Created, Changed], images);
         check(&both, "created", "a.jpg", true);
@@ -166,6 +247,7 @@ mod tests {
             event.data = data.into();
             let view = EventView::of(&event);
             assert_eq!(wants(trigger, &event, &view), expected, "{verb} {data}");
+            assert_eq!(judge(trigger, &event, &view).is_wanted(), expected);
         };
         check(&trigger, "created", r#"{"size": 11}"#, true);
         check(&trigger, "created", r#"{"size": 10}"#, false);
@@ -173,5 +255,33 @@ mod tests {
         check(&trigger, "created", "no JSON", false);
         trigger.filter = pattern(json!({ "subject": [{ "suffix": ".jpg" }] }));
         check(&trigger, "created", "no JSON", true);
+    }
+
+    #[test]
+    fn a_judgement_says_what_stood_in_the_way() {
+        let mut trigger = on_photos(&[ObjectVerb::Created], Some("*.jpg"));
+        let pattern = Pattern::parse(&json!({ "data": { "size": [7] } })).unwrap();
+        trigger.filter = Some(Arc::new(pattern));
+        let judged = |verb, key, data: &'static str| {
+            let mut event = object(verb, key);
+            event.data = data.into();
+            judge(&trigger, &event, &EventView::of(&event))
+        };
+        let kind = Judgement::OtherKind {
+            wanted: vec!["created"],
+            found: "removed".into(),
+        };
+        assert_eq!(judged("removed", "a.gif", "{}"), kind);
+        let key = Judgement::OtherKey {
+            wanted: "*.jpg".into(),
+            found: Some("a.gif".into()),
+        };
+        assert_eq!(judged("created", "a.gif", "{}"), key);
+        let Judgement::Filtered(why) = judged("created", "a.jpg", "{\"size\": 8}") else {
+            panic!("the filter decides");
+        };
+        assert_eq!(why.conditions[0].found.as_deref(), Some("8"));
+        let wanted = judged("created", "a.jpg", "{\"size\": 7}");
+        assert!(matches!(wanted, Judgement::Wanted(Some(_))), "{wanted:?}");
     }
 }

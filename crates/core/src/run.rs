@@ -32,7 +32,7 @@ pub enum RunState {
     Running,
     /// It failed and waits to be tried again.
     Retrying,
-    /// It is held until a new version of the code is there.
+    /// It is held: for a new version of its code, for its order, for a pause, and so on.
     Held,
     /// It ended well.
     Succeeded,
@@ -42,6 +42,10 @@ pub enum RunState {
     Dead,
     /// A dead letter that someone dropped.
     Discarded,
+    /// It repeats an earlier one, and was left out.
+    Skipped,
+    /// A later event with its debounce key runs in its place.
+    Superseded,
 }
 
 impl RunState {
@@ -55,6 +59,8 @@ impl RunState {
         Self::Failed,
         Self::Dead,
         Self::Discarded,
+        Self::Skipped,
+        Self::Superseded,
     ];
 
     /// The word used in the API and on the command line.
@@ -68,6 +74,8 @@ impl RunState {
             Self::Failed => "failed",
             Self::Dead => "dead",
             Self::Discarded => "discarded",
+            Self::Skipped => "skipped",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) const fn state_number(state: RunState) -> u8 {
         RunState::Failed => 5,
         RunState::Dead => 6,
         RunState::Discarded => 7,
+        RunState::Skipped => 8,
+        RunState::Superseded => 9,
     }
 }
 
