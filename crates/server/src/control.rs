@@ -7,11 +7,12 @@ use futures::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 use wakeful_core::{
     delivery::Failure,
-    id::{EventId, IdSource, RunId},
-    name::{FunctionName, HandlerName, Scope},
-    port::{Clock, Store, StoreError},
+    id::{IdSource, RunId},
+    name::{FunctionName, HandlerName, Scope, TriggerId},
+    port::{Arrival, Clock, Pause, Receipt, Store, StoreError, Submission, SubmitError},
     project::{Project, Style},
     run::{LogLine, Run},
+    time::Timestamp,
 };
 use wakeful_objects::Buckets;
 use wakeful_store::History;
@@ -60,6 +61,52 @@ pub struct Invocation {
     /// came from its source; or else any value, which becomes the data of an event of the type
     /// `wakeful.function.invoke`.
     pub payload: Bytes,
+}
+
+/// What is asked for an event that is not waited for, beyond what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Nothing is started for it before this.
+    pub not_before: Option<Timestamp>,
+    /// Takes the place of what an `ordering_key` would find in it.
+    pub ordering_key: Option<String>,
+    /// The sender's own id for it: a second one with this id is left out.
+    pub dedup: Option<String>,
+}
+
+/// A dead letter that is queued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redrive {
+    /// Which.
+    pub run: RunId,
+    /// Not started before this; its new age is counted from then.
+    pub at: Timestamp,
+}
+
+/// Why deliveries of a trigger are not started although their time has come. What stands in the
+/// store (pauses, order, concurrency per key, versions) is not repeated here.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hold {
+    /// Its rate is used up.
+    Rate {
+        /// Of this key; `None` for the trigger.
+        key: Option<String>,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Its breaker is open: so many different deliveries failed in a row.
+    Breaker {
+        /// Of this key; `None` for the trigger.
+        key: Option<String>,
+        /// How many failed in a row.
+        failures: u32,
+        /// Since when.
+        since: Option<Timestamp>,
+        /// When one delivery is tried; `None` while one is being tried.
+        probe: Option<Timestamp>,
+    },
+    /// No worker could be started for it.
+    NoWorker(Failure),
 }
 
 /// How a synchronous invocation ended.
@@ -111,13 +158,38 @@ pub trait Operations: Send + Sync + 'static {
     fn invoke_async(
         &self,
         invocation: Invocation,
-    ) -> BoxFuture<'static, Result<EventId, InvokeError>>;
+        asked: Asked,
+    ) -> BoxFuture<'static, Result<Receipt, InvokeError>>;
+
+    /// Takes events in, as sources do.
+    fn submit(&self, submission: Submission) -> BoxFuture<'static, Result<Receipt, SubmitError>>;
 
     /// Queues dead letters again with fresh attempts. Replies those that were dead.
-    fn redrive(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
+    fn redrive(&self, runs: Vec<Redrive>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
 
-    /// Drops dead letters for good. Replies those that were dead.
-    fn discard(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
+    /// Drops dead letters for good, with a word why. Replies those that were dead.
+    fn discard(
+        &self,
+        runs: Vec<RunId>,
+        why: String,
+    ) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>;
+
+    /// Takes an event in, in the place of a dead letter that is dropped with the word that this
+    /// event replaces it. `None`: it is no dead letter (any more), and nothing was done.
+    fn replace(
+        &self,
+        dead: RunId,
+        arrival: Arrival,
+    ) -> BoxFuture<'static, Result<Option<Receipt>, SubmitError>>;
+
+    /// Starts nothing more of a function, trigger or key; durable.
+    fn pause(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Ends a pause, which is given exactly as the store has it.
+    fn resume(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Why deliveries of a trigger whose time has come are not started.
+    fn holds(&self, trigger: &TriggerId) -> Vec<Hold>;
 
     /// The functions of the project as they stand now, by name.
     fn functions(&self) -> BoxFuture<'static, Vec<FunctionStatus>>;

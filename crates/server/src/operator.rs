@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use wakeful_core::{
-    id::{EventId, RunId},
-    port::StoreError,
+    id::RunId,
+    name::TriggerId,
+    port::{Arrival, Pause, Receipt, Sink, StoreError, Submission, SubmitError},
     project::On,
 };
 
 use crate::{
     addresses::Addresses,
-    control::{FunctionStatus, Invocation, InvokeError, Invoked, Operations},
+    control::{Asked, FunctionStatus, Hold, Invocation, InvokeError, Invoked, Operations, Redrive},
     deploy::States,
     dispatcher::Dispatcher,
     live::{LiveCell, Version, in_words},
@@ -38,19 +39,51 @@ impl Operations for Operator {
     fn invoke_async(
         &self,
         invocation: Invocation,
-    ) -> BoxFuture<'static, Result<EventId, InvokeError>> {
+        asked: Asked,
+    ) -> BoxFuture<'static, Result<Receipt, InvokeError>> {
         let dispatcher = self.dispatcher.clone();
-        Box::pin(async move { dispatcher.invoke_async(invocation).await })
+        Box::pin(async move { dispatcher.invoke_async(invocation, asked).await })
     }
 
-    fn redrive(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+    fn submit(&self, submission: Submission) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        self.dispatcher.submit(submission)
+    }
+
+    fn redrive(&self, runs: Vec<Redrive>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
         let dispatcher = self.dispatcher.clone();
         Box::pin(async move { dispatcher.redrive(runs).await })
     }
 
-    fn discard(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+    fn discard(
+        &self,
+        runs: Vec<RunId>,
+        why: String,
+    ) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
         let dispatcher = self.dispatcher.clone();
-        Box::pin(async move { dispatcher.discard(runs).await })
+        Box::pin(async move { dispatcher.discard(runs, why).await })
+    }
+
+    fn replace(
+        &self,
+        dead: RunId,
+        arrival: Arrival,
+    ) -> BoxFuture<'static, Result<Option<Receipt>, SubmitError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.replace(dead, arrival).await })
+    }
+
+    fn pause(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.pause(pause).await })
+    }
+
+    fn resume(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>> {
+        let dispatcher = self.dispatcher.clone();
+        Box::pin(async move { dispatcher.resume(pause).await })
+    }
+
+    fn holds(&self, trigger: &TriggerId) -> Vec<Hold> {
+        self.dispatcher.holds(trigger)
     }
 
     fn functions(&self) -> BoxFuture<'static, Vec<FunctionStatus>> {
