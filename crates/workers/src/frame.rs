@@ -9,7 +9,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wakeful_core::{id::RunId, limits, run::LogLevel};
 
-use crate::call::CancelReason;
+use crate::{call::CancelReason, invocation::Batched};
 
 /// The number that server and bootstrap must agree on (`WAKEFUL_PROTOCOL`).
 pub(crate) const PROTOCOL: u32 = 1;
@@ -384,6 +384,19 @@ pub(crate) fn invoke_event(out: &mut BytesMut, stream: u32, head: &InvokeHead, j
     frame(out, kind::INVOKE, stream, |out| {
         head.put(out, Rest::Nothing, 1);
         out.put_slice(json);
+    });
+}
+
+pub(crate) fn invoke_batch(out: &mut BytesMut, stream: u32, head: &InvokeHead, events: &[Batched]) {
+    frame(out, kind::INVOKE, stream, |out| {
+        head.put(out, Rest::Nothing, 2);
+        out.reserve(Batched::size(events));
+        for event in events {
+            out.put_i64_le(event.run.raw());
+            out.put_u32_le(event.attempt);
+            out.put_u32_le(event.json.len() as u32);
+            out.put_slice(&event.json);
+        }
     });
 }
 

@@ -33,6 +33,31 @@ pub enum What {
         /// The CloudEvent as JSON; at most `limits::MAX_FRAME` bytes.
         json: Bytes,
     },
+    /// Several events at once; its answer is a JSON result, whose `batchItemFailures` name those
+    /// that failed. At most `limits::MAX_FRAME` bytes together.
+    Batch(Vec<Batched>),
+}
+
+/// One event of a batch.
+#[derive(Debug, Clone)]
+pub struct Batched {
+    /// The run of its delivery: its idempotency key, whichever batch it is in.
+    pub run: RunId,
+    /// 1 for the first start of that run.
+    pub attempt: u32,
+    /// The CloudEvent as JSON.
+    pub json: Bytes,
+}
+
+impl Batched {
+    /// Bytes that it takes in INVOKE beside its JSON.
+    const HEAD: usize = 16;
+
+    /// Bytes that these take in INVOKE.
+    pub(crate) fn size(events: &[Self]) -> usize {
+        let one = |event: &Self| Self::HEAD + event.json.len();
+        events.iter().map(one).sum::<usize>()
+    }
 }
 
 /// A request for user code.

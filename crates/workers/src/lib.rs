@@ -41,7 +41,7 @@ mod workers;
 pub use body::{Body, BodySender, BodyStream, ReaderGone};
 pub use call::{Call, CancelReason, Response, WorkerRef};
 pub use host::{Host, HostCall, HostError, HostErrorCode, HostFuture, HostReply};
-pub use invocation::{HttpRequest, Invocation, What};
+pub use invocation::{Batched, HttpRequest, Invocation, What};
 pub use observer::{Ended, Observer, WorkerEvent, WorkerInfo, WorkerState};
 pub use options::{Limit, Options, VersionSpec};
 pub use pool::{LoadedInfo, Pool, PoolStats, Reserve, ReserveError, Slot};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::Deserialize;
 use wakeful_core::{
+    delivery::RetryAdvice,
     limits,
     run::{LogLevel, LogLine, LogStream},
 };
@@ -387,17 +388,39 @@ fn whole(status: u16, headers: HeaderMap, body: Bytes) -> Response {
 }
 
 /// What FAIL says.
-fn failure_of(json: &[u8]) -> Failure {
-    #[derive(Deserialize)]
-    struct Report {
-        kind: FailureKind,
-        #[serde(default)]
-        name: String,
-        #[serde(default)]
-        message: String,
-        #[serde(default)]
-        stack: Option<String>,
+#[derive(Deserialize)]
+struct Report {
+    kind: FailureKind,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    stack: Option<String>,
+    #[serde(default)]
+    retry: Option<Retry>,
+}
+
+/// What the handler says about trying again.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Retry {
+    #[serde(default)]
+    never: bool,
+    #[serde(default)]
+    after_ms: Option<u64>,
+}
+
+impl Retry {
+    fn advice(self) -> Option<RetryAdvice> {
+        if self.never {
+            return Some(RetryAdvice::Never);
+        }
+        self.after_ms.map(RetryAdvice::AfterMs)
     }
+}
+
+fn failure_of(json: &[u8]) -> Failure {
     let allowed = |kind| {
         use FailureKind::{Crash, Load, MissingResponse, UserError};
         matches!(kind, UserError | MissingResponse | Crash | Load)
@@ -408,6 +431,7 @@ fn failure_of(json: &[u8]) -> Failure {
             name: report.name,
             message: report.message,
             stack: report.stack.filter(|stack| !stack.is_empty()),
+            advice: report.retry.and_then(Retry::advice),
         },
         _ => {
             let said = String::from_utf8_lossy(&json[..json.len().min(300)]).into_owned();

@@ -296,6 +296,7 @@ impl From<LoadError> for Failure {
             name: error.name,
             message,
             stack: error.stack.filter(|stack| !stack.is_empty()),
+            advice: None,
         }
     }
 }

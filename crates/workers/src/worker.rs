@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use wakeful_core::{id::RunId, limits, time::Timestamp};
 
 use crate::{
-    Body, BodyStream, Call, CancelReason, Failure, FailureKind, HttpRequest, Invocation, Response,
-    What, WorkerInfo, WorkerRef, WorkerState,
+    Batched, Body, BodyStream, Call, CancelReason, Failure, FailureKind, HttpRequest, Invocation,
+    Response, What, WorkerInfo, WorkerRef, WorkerState,
     blame::{self, Culprit, Verdict},
     blank::Class,
     body::Pipe,
@@ -499,12 +499,14 @@ struct Refused {
 enum Prepared {
     Http(HttpRequest, Bytes),
     Event(Bytes),
+    Batch(Vec<Batched>),
 }
 
 impl Prepared {
     fn of(what: What) -> (Self, Option<BodyStream>) {
         match what {
             What::Event { json } => (Self::Event(json), None),
+            What::Batch(events) => (Self::Batch(events), None),
             What::Http(mut request) => {
                 let body = std::mem::replace(&mut request.body, Body::empty());
                 let (opening, streamed) = stream::opening(body);
@@ -514,13 +516,21 @@ impl Prepared {
     }
 
     fn is_too_large(&self) -> bool {
-        matches!(self, Self::Event(json) if json.len() > limits::MAX_FRAME)
+        match self {
+            Self::Event(json) => json.len() > limits::MAX_FRAME,
+            Self::Batch(events) => Batched::size(events) > limits::MAX_FRAME,
+            Self::Http(..) => false,
+        }
     }
 
     fn refusal(&self) -> Failure {
         if self.is_too_large() {
             let message = format!(
-                "the event is larger than the {} bytes a worker can be handed",
+                "{} larger than the {} bytes a worker can be handed",
+                match self {
+                    Self::Batch(_) => "the events of the batch are together",
+                    _ => "the event is",
+                },
                 limits::MAX_FRAME
             );
             return Failure::ours(FailureKind::UserError, message);
@@ -532,6 +542,7 @@ impl Prepared {
     fn put(&self, out: &mut BytesMut, stream: u32, head: &InvokeHead, rest: Rest) {
         match self {
             Self::Event(json) => frame::invoke_event(out, stream, head, json),
+            Self::Batch(events) => frame::invoke_batch(out, stream, head, events),
             Self::Http(request, opening) => {
                 let request = RequestHead {
                     method: request.method.as_str().as_bytes(),
