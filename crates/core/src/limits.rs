@@ -42,6 +42,48 @@ pub const MOST_BATCH_WINDOW: Duration = Duration::from_secs(300);
 pub const MOST_PRIORITY: Duration = Duration::from_secs(3600);
 /// A key found in an event, bytes; a longer one is cut and ends in its hash.
 pub const MAX_KEY: usize = 256;
+/// Paths of one key expression.
+pub const MAX_KEY_PATHS: usize = 8;
+/// One path of a key expression, bytes.
+pub const MAX_KEY_PATH: usize = 512;
+/// The name of an extension attribute, bytes; CloudEvents ask for 20.
+pub const MAX_EXTENSION_NAME: usize = 64;
+/// The most that `rate` may count in its time.
+pub const MOST_RATE: u32 = 1_000_000;
+/// The shortest time that `rate` counts in: less is what a burst is for.
+pub const MIN_RATE_PER: Duration = Duration::from_secs(1);
+/// The longest time that `rate` counts in.
+pub const MAX_RATE_PER: Duration = Duration::from_secs(24 * 3600);
+/// The shortest time that must be quiet for `debounce`.
+pub const MIN_DEBOUNCE: Duration = Duration::from_millis(10);
+/// The longest time that must be quiet for `debounce`.
+pub const MAX_DEBOUNCE: Duration = Duration::from_secs(3600);
+/// The longest time that `debounce` may hold an event.
+pub const MOST_DEBOUNCE: Duration = Duration::from_secs(24 * 3600);
+/// `debounce` holds an event at most so many times its `wait`, if nothing else is said.
+pub const DEBOUNCE_FACTOR: u32 = 10;
+/// The smallest batch: with less there is none.
+pub const LEAST_BATCH: u32 = 2;
+/// How long a batch waits for company, if nothing else is said.
+pub const BATCH_WINDOW: Duration = Duration::from_secs(1);
+/// The smallest head start that `priority` gives.
+pub const LEAST_PRIORITY: Duration = Duration::from_millis(1);
+/// The shortest window of `dedup` and `idempotency`.
+pub const MIN_DEDUP_WINDOW: Duration = Duration::from_secs(1);
+/// The longest window of `dedup` and `idempotency`: each key in it is a row on disk.
+pub const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The most failures in a row that a breaker may be told to wait for.
+pub const MOST_BREAKER_FAILURES: u32 = 10_000;
+/// The shortest wait of a breaker before a probe.
+pub const MIN_BREAKER_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait of a breaker before a probe.
+pub const MAX_BREAKER_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// The shortest time that `archive` keeps events.
+pub const MIN_KEEP_EVENTS: Duration = Duration::from_secs(60);
+/// The longest time that `archive` keeps events.
+pub const MAX_KEEP_EVENTS: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// The longest URL of a destination, bytes: what servers commonly take.
+pub const MAX_URL: usize = 2048;
 /// How long a chain of events may be, each caused by a run for the one before: as Lambda stops a
 /// loop after about 16.
 pub const MAX_CHAIN: u16 = 16;

@@ -183,6 +183,21 @@ impl TopicPattern {
         }
     }
 
+    /// Whether there is a topic that both mean.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let mut ours = self.as_str().split('.');
+        let mut theirs = other.as_str().split('.');
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+                (Some(word), Some(other)) if word == other => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// The one topic that it means, when it has no wildcard.
     pub fn exact(&self) -> Option<TopicName> {
         self.as_str().parse().ok()
@@ -286,5 +301,26 @@ mod tests {
         check("orders.>", "orders", false);
         check("*.paid", "orders.paid", true);
         check(">", "anything.at.all", true);
+    }
+
+    #[test]
+    fn patterns_overlap_when_one_topic_fits_both() {
+        let check = |one: &str, other: &str, expected| {
+            let (a, b): (TopicPattern, TopicPattern) =
+                (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(a.overlaps(&b), expected, "{one} {other}");
+            assert_eq!(b.overlaps(&a), expected, "{other} {one}");
+        };
+        check("orders", "orders", true);
+        check("orders", "bills", false);
+        check("orders", "orders.*", false);
+        check("orders.*", "*.paid", true);
+        check("orders.*", "*.paid.late", false);
+        check("orders.>", "*.paid.late", true);
+        check("orders.>", "orders", false);
+        check("orders.>", "orders.*", true);
+        check("*", ">", true);
+        check("a.*.c", "a.b.>", true);
+        check("a.*.c", "b.>", false);
     }
 }

@@ -118,6 +118,11 @@ pub(super) enum Scalar<'a> {
 fn any_value<'a>(seen: Seen<'a>, accept: &mut impl FnMut(Scalar<'a>) -> bool) -> bool {
     let value = match seen {
         Seen::Text(text) => return accept(Scalar::Text(text)),
+        Seen::Boolean(value) => return accept(Scalar::Boolean(value)),
+        Seen::Integer(number) => {
+            let number = Number::of(&number.into());
+            return number.is_some_and(|number| accept(Scalar::Number(number)));
+        }
         Seen::Event(_) | Seen::Nothing => return false,
         Seen::Json(value) => value,
     };

@@ -113,6 +113,8 @@ fn show_one(seen: Seen<'_>) -> Option<String> {
     match seen {
         Seen::Nothing | Seen::Event(_) => None,
         Seen::Text(text) => Some(cut(Value::from(text).to_string())),
+        Seen::Boolean(value) => Some(value.to_string()),
+        Seen::Integer(number) => Some(number.to_string()),
         Seen::Json(value) => Some(cut(value.to_string())),
     }
 }

@@ -18,6 +18,7 @@ mod pattern;
 mod plan;
 mod text;
 
+pub(crate) use self::event::{Seen, is_extension};
 pub use self::{
     event::{ATTRIBUTES, EventView},
     explain::{Explanation, Why},

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     condition::{Absence, Condition, Test, Words},
-    event::ATTRIBUTES,
+    event::{ATTRIBUTES, is_extension},
     mistake::{Mistake, Part, Path, Step, shown},
     number::Number,
     operator,
@@ -125,7 +125,7 @@ impl Reader {
     /// A group at the root, where only attributes of events can be named.
     fn attributes(&mut self, fields: &Map<String, Value>) -> Group {
         for name in fields.keys() {
-            if name != OR && !ATTRIBUTES.contains(&name.as_str()) {
+            if name != OR && !ATTRIBUTES.contains(&name.as_str()) && !is_extension(name) {
                 self.at(Step::Key(name.clone()), |reader| {
                     reader.refuse(
                         Part::Key,
@@ -361,7 +361,8 @@ fn meant(name: &str) -> String {
         "detail" => "EventBridge's `detail` is `data` here",
         "detail-type" | "detailtype" | "kind" => "the kind of an event is its `type`",
         "resources" | "resource" => "what an event happened to is its `subject`",
-        "version" | "account" | "region" => "it means nothing here: leave it out",
+        "body" | "payload" => "what an event carries is its `data`",
+        "version" | "specversion" | "account" | "region" => "it means nothing here: leave it out",
         "after" | "before" | "key" | "operation" | "size" | "bucket" | "table" => {
             return format!("it is a part of the data: write data.{lower}");
         }
