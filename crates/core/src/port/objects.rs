@@ -31,6 +31,20 @@ pub struct ObjectId {
 #[serde(transparent)]
 pub struct BlobId(pub i64);
 
+impl BlobId {
+    /// Its file, below the folder of all blobs: 2 hex digits that spread the files, and the 16
+    /// of the id. Files that exist are found by this rule: it must never change.
+    pub fn file(self) -> String {
+        format!("{:02x}/{:016x}", self.spread(), self.0)
+    }
+
+    /// The low bits of an id are mostly zero (a counter within a millisecond), so the low byte of
+    /// its milliseconds is mixed in.
+    const fn spread(self) -> u8 {
+        (self.0 ^ (self.0 >> 21) ^ (self.0 >> 8)) as u8
+    }
+}
+
 /// A multipart upload. Drawn like other ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -132,4 +146,21 @@ pub struct ObjectsQuery {
     pub after: Option<String>,
     /// At most this many.
     pub limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_blobs_are_where_they_were() {
+        for (id, file) in [
+            (0, "00/0000000000000000"),
+            (1, "01/0000000000000001"),
+            (0x0123_4567_89ab_cdef, "6f/0123456789abcdef"),
+            (i64::MAX, "ff/7fffffffffffffff"),
+        ] {
+            assert_eq!(BlobId(id).file(), file);
+        }
+    }
 }

@@ -47,8 +47,11 @@ pub struct Arrival {
     pub content_type: String,
     /// The payload.
     pub data: Bytes,
-    /// The sender's own id for it, when repetitions of it must be recognised.
+    /// The sender's own id for it, when repetitions of it must be recognised; also its CloudEvents
+    /// `id`, unless `id` says otherwise.
     pub dedup_id: Option<String>,
+    /// CloudEvents `id` of an event whose repetitions are welcome; `None`: we draw one.
+    pub id: Option<String>,
     /// CloudEvents `source`; `None`: made of scope and origin.
     pub source: Option<String>,
     /// CloudEvents extension attributes.
@@ -70,6 +73,7 @@ impl Arrival {
             content_type: "application/json".to_owned(),
             data,
             dedup_id: None,
+            id: None,
             source: None,
             extensions: Extensions::new(),
             lineage: Lineage::default(),
@@ -94,6 +98,9 @@ pub struct Wishes {
     pub not_before: Option<Timestamp>,
     /// Takes the place of what the triggers' `ordering_key` would find in it.
     pub ordering_key: Option<String>,
+    /// A later event with this word, for the same triggers, is left out as a repetition; the event
+    /// has an id of its own all the same.
+    pub dedup: Option<String>,
     /// Who gets it.
     pub target: Target,
 }

@@ -360,6 +360,17 @@ pub struct Delivery {
     pub failure: Option<Failure>,
 }
 
+impl Delivery {
+    /// Its present claim, when `epoch` claimed it.
+    pub const fn claim(&self, epoch: Epoch) -> Claim {
+        Claim {
+            run: self.id,
+            epoch,
+            start: self.starts,
+        }
+    }
+}
+
 /// Why a queued delivery is not ready, whatever its time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Held {
