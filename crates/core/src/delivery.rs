@@ -2,9 +2,17 @@
 //!
 //! The rules are pure. The dispatcher feeds them outcomes and writes down what they say.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{retry::RetryPolicy, time::Timestamp};
+use crate::{
+    flow::OnUnknown,
+    limits,
+    port::{Delivery, End},
+    retry::RetryPolicy,
+    time::Timestamp,
+};
 
 /// Where a delivery stands. Succeeded, discarded and expired deliveries leave the store (their
 /// run stays in the history); the numbers are stored and never reused.
@@ -92,6 +100,20 @@ impl FailureKind {
     /// Whether user code may have taken effect before the failure.
     pub const fn may_have_taken_effect(self) -> bool {
         !matches!(self, Self::Load | Self::NotStarted)
+    }
+
+    /// Whether nobody can tell how far user code came. After a timeout that is not so: the handler
+    /// was told, by its abort signal, and answered or ignored that; its trigger's retries apply.
+    pub const fn leaves_outcome_unknown(self) -> bool {
+        matches!(
+            self,
+            Self::BlockedLoop
+                | Self::OutOfMemory
+                | Self::Crash
+                | Self::Suspect
+                | Self::Bystander
+                | Self::Interrupted
+        )
     }
 
     /// The word used in run records, errors and the API.
@@ -206,32 +228,45 @@ pub enum Next {
 
 /// What becomes of a delivery after a failed attempt.
 ///
-/// `attempts` are those charged so far with the failed one included; `expires_at` is when the
-/// delivery grows too old; `random` in 0..1 spreads the retries.
+/// `delivery` is as it was claimed: its `attempts` include the failed one. `random` in 0..1 spreads
+/// the retries. In this order:
+///
+/// 1. When nobody knows how far the attempt came (`FailureKind::leaves_outcome_unknown`) and its
+///    trigger says `on_unknown = "hold"`, it is for a person to decide, whatever else holds.
+/// 2. What its handler said about trying again.
+/// 3. Its age, then its attempts, by the rules for this kind of failure.
 pub fn after_failure(
-    kind: FailureKind,
-    attempts: u32,
+    failure: &Failure,
+    delivery: &Delivery,
     policy: &RetryPolicy,
     now: Timestamp,
-    expires_at: Timestamp,
     random: f64,
 ) -> Next {
-    if now >= expires_at {
+    let kind = failure.kind;
+    let charge = kind.charge();
+    if kind.leaves_outcome_unknown() && delivery.on_unknown == OnUnknown::Hold {
+        return Next::Dead(DeadReason::OutcomeUnknown);
+    }
+    let charged = charge == Charge::Charged;
+    if charged && failure.advice == Some(RetryAdvice::Never) {
+        return Next::Dead(DeadReason::NotRetriable);
+    }
+    if now >= delivery.expires_at {
         return Next::Dead(DeadReason::TooOld);
     }
-    match kind.charge() {
-        Charge::Charged if attempts >= policy.max_attempts => {
+    match charge {
+        Charge::Charged if delivery.attempts >= policy.limit(kind) => {
             Next::Dead(DeadReason::AttemptsExhausted)
         }
         Charge::Charged => Next::Retry {
-            at: now.plus(policy.wait(attempts, random)),
+            at: retry_at(failure, delivery, policy, now, random),
             charged: true,
             alone: false,
         },
         Charge::Free => Next::Retry {
             at: now,
             charged: false,
-            alone: false,
+            alone: delivery.alone,
         },
         Charge::FreeAlone => Next::Retry {
             at: now,
@@ -242,88 +277,110 @@ pub fn after_failure(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const KINDS: [FailureKind; 11] = [
-        FailureKind::UserError,
-        FailureKind::Timeout,
-        FailureKind::MissingResponse,
-        FailureKind::BlockedLoop,
-        FailureKind::OutOfMemory,
-        FailureKind::Crash,
-        FailureKind::Suspect,
-        FailureKind::Bystander,
-        FailureKind::Load,
-        FailureKind::NotStarted,
-        FailureKind::Interrupted,
-    ];
-
-    proptest! {
-        #[test]
-        fn a_failure_is_retried_within_bounds_or_dead(
-            kind in proptest::sample::select(KINDS.to_vec()),
-            attempts in 1u32..20,
-            max_attempts in 1u32..10,
-            now in 0i64..10_000_000,
-            random in 0.0f64..1.0,
-        ) {
-            let policy = RetryPolicy { max_attempts, ..RetryPolicy::default() };
-            let now = Timestamp::from_millis(now);
-            let expires = Timestamp::from_millis(5_000_000);
-            match after_failure(kind, attempts, &policy, now, expires, random) {
-                Next::Dead(DeadReason::TooOld) => prop_assert!(now >= expires),
-                Next::Dead(DeadReason::AttemptsExhausted) => {
-                    prop_assert!(attempts >= max_attempts && kind.charge() == Charge::Charged);
-                }
-                Next::Dead(other) => prop_assert!(false, "{other:?} without a cause"),
-                Next::Retry { at, charged, alone } => {
-                    prop_assert!(at >= now && at.since(now) <= policy.backoff_most);
-                    prop_assert_eq!(charged, kind.charge() == Charge::Charged);
-                    prop_assert!(!charged || attempts < max_attempts);
-                    prop_assert_eq!(alone, kind == FailureKind::Suspect);
-                }
-                Next::HoldForVersion => prop_assert_eq!(kind, FailureKind::Load),
-            }
+/// The time that its handler named, at most `limits::MOST_BACKOFF` away and not after its end of
+/// life, in place of the policy's wait.
+fn retry_at(
+    failure: &Failure,
+    delivery: &Delivery,
+    policy: &RetryPolicy,
+    now: Timestamp,
+    random: f64,
+) -> Timestamp {
+    match failure.advice {
+        Some(RetryAdvice::AfterMs(ms)) => {
+            let wait = Duration::from_millis(ms).min(limits::MOST_BACKOFF);
+            now.plus(wait).min(delivery.expires_at)
         }
-    }
-
-    /// The table of docs/guarantees.md, row by row.
-    #[test]
-    fn who_pays_is_what_the_guarantees_say() {
-        use Charge::{Charged, Free, FreeAlone, HeldForVersion};
-        let table = [
-            (FailureKind::UserError, Charged, true),
-            (FailureKind::Timeout, Charged, true),
-            (FailureKind::MissingResponse, Charged, true),
-            (FailureKind::BlockedLoop, Charged, true),
-            (FailureKind::OutOfMemory, Charged, true),
-            (FailureKind::Crash, Charged, true),
-            (FailureKind::Suspect, FreeAlone, true),
-            (FailureKind::Bystander, Free, true),
-            (FailureKind::Load, HeldForVersion, false),
-            (FailureKind::NotStarted, Free, false),
-            (FailureKind::Interrupted, Free, true),
-        ];
-        assert_eq!(table.map(|(kind, ..)| kind), KINDS);
-        for (kind, charge, effect) in table {
-            assert_eq!(kind.charge(), charge, "{kind:?}");
-            assert_eq!(kind.may_have_taken_effect(), effect, "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn stored_numbers_stay() {
-        for (number, state) in [(0, State::Queued), (1, State::Running), (2, State::Dead)] {
-            assert_eq!(
-                (state as u8, State::from_stored(number)),
-                (number, Some(state))
-            );
-        }
-        for number in 0..6 {
-            assert_eq!(DeadReason::from_stored(number).unwrap() as u8, number);
+        Some(RetryAdvice::Never) | None => {
+            now.plus(policy.wait(failure.kind, delivery.attempts, random))
         }
     }
 }
+
+/// How the claim of a delivery ends, by the outcome of its attempt on `version`; with what it
+/// means for the delivery when it failed.
+///
+/// # Panics
+///
+/// When the delivery is not claimed, or the rules would charge what was held, start more often
+/// than allowed, or forget it: going on would lose data or repeat effects.
+pub fn settlement(
+    outcome: Result<(), Failure>,
+    delivery: &Delivery,
+    policy: &RetryPolicy,
+    version: &str,
+    now: Timestamp,
+    random: f64,
+) -> (End, Option<Next>) {
+    let run = delivery.id;
+    assert!(
+        delivery.state == State::Running,
+        "{run} is settled, but it is not claimed"
+    );
+    assert!(
+        1 <= delivery.attempts && delivery.attempts <= delivery.starts,
+        "{run} is settled with {} attempts of {} starts",
+        delivery.attempts,
+        delivery.starts
+    );
+    let failure = match outcome {
+        Ok(()) => return (End::Succeeded, None),
+        Err(failure) => failure,
+    };
+    let next = after_failure(&failure, delivery, policy, now, random);
+    check(next, &failure, delivery, policy, now);
+    let end = match next {
+        Next::Retry { at, charged, alone } => End::Retry {
+            at,
+            charged,
+            alone,
+            failure: Some(failure),
+        },
+        Next::HoldForVersion => End::HeldForVersion {
+            version: version.to_owned(),
+            failure,
+        },
+        Next::Dead(reason) => End::Dead {
+            reason,
+            at: now,
+            failure: Some(failure),
+        },
+    };
+    (end, Some(next))
+}
+
+/// What must hold of every answer of the rules.
+fn check(next: Next, failure: &Failure, delivery: &Delivery, policy: &RetryPolicy, now: Timestamp) {
+    let (run, kind) = (delivery.id, failure.kind);
+    let charge = kind.charge();
+    match next {
+        Next::Retry { at, charged, alone } => {
+            assert!(
+                charged == (charge == Charge::Charged),
+                "{run} would be charged wrongly after {kind:?}"
+            );
+            assert!(
+                !charged || delivery.attempts < policy.limit(kind),
+                "{run} would be started more often than allowed"
+            );
+            assert!(at >= now, "{run} would be retried in the past");
+            assert!(
+                alone || charge != Charge::FreeAlone,
+                "{run} is suspected and would have neighbours"
+            );
+        }
+        Next::HoldForVersion => assert!(
+            charge == Charge::HeldForVersion,
+            "{run} would be held for a version after {kind:?}"
+        ),
+        Next::Dead(DeadReason::AttemptsExhausted) => assert!(
+            charge == Charge::Charged,
+            "{run} would die of an attempt that does not count"
+        ),
+        Next::Dead(_) => {}
+    }
+}
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

@@ -61,21 +61,38 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The upper bound of the wait after attempt `attempt` (1 for the first): it doubles.
-    pub fn ceiling(&self, attempt: u32) -> Duration {
+    /// What is different for this kind of failure.
+    fn rule(&self, kind: FailureKind) -> Option<&KindRule> {
+        self.kinds.iter().find(|rule| rule.kind == kind)
+    }
+
+    /// A delivery whose last failure was of this kind is dead after so many charged attempts.
+    pub fn limit(&self, kind: FailureKind) -> u32 {
+        let own = self.rule(kind).and_then(|rule| rule.max_attempts);
+        own.unwrap_or(self.max_attempts)
+    }
+
+    /// The upper bound of the wait after attempt `attempt` (1 for the first) that failed in this
+    /// way: it doubles with each.
+    pub fn ceiling(&self, kind: FailureKind, attempt: u32) -> Duration {
+        let own = self.rule(kind).and_then(|rule| rule.backoff);
+        let (first, most) = own.unwrap_or((self.backoff_first, self.backoff_most));
         let factor = 1u32
             .checked_shl(attempt.saturating_sub(1))
             .unwrap_or(u32::MAX);
-        self.backoff_first
-            .saturating_mul(factor)
-            .min(self.backoff_most)
+        first.saturating_mul(factor).min(most)
     }
 
-    /// The wait after attempt `attempt`, with full jitter: evenly drawn between zero and the
-    /// ceiling, so that deliveries that failed together do not come back together.
-    /// `random` is in 0..1.
-    pub fn wait(&self, attempt: u32, random: f64) -> Duration {
-        self.ceiling(attempt).mul_f64(random.clamp(0.0, 1.0))
+    /// The wait after attempt `attempt` that failed in this way. `random` in 0..1 spreads it as
+    /// `jitter` says, so that deliveries that failed together do not come back together.
+    pub fn wait(&self, kind: FailureKind, attempt: u32, random: f64) -> Duration {
+        let ceiling = self.ceiling(kind, attempt);
+        let random = random.clamp(0.0, 1.0);
+        match self.jitter {
+            Jitter::Full => ceiling.mul_f64(random),
+            Jitter::Equal => (ceiling / 2) + (ceiling / 2).mul_f64(random),
+            Jitter::None => ceiling,
+        }
     }
 }
 
@@ -83,20 +100,54 @@ impl RetryPolicy {
 mod tests {
     use super::*;
 
+    const USER: FailureKind = FailureKind::UserError;
+
     #[test]
     fn the_ceiling_doubles_up_to_the_most() {
         let policy = RetryPolicy::default();
         let seconds: Vec<u64> = [1, 2, 3, 9, 10, 40]
-            .map(|n| policy.ceiling(n).as_secs())
+            .map(|n| policy.ceiling(USER, n).as_secs())
             .into();
         assert_eq!(seconds, [1, 2, 4, 256, 300, 300]);
     }
 
     #[test]
-    fn jitter_spans_the_whole_range() {
-        let policy = RetryPolicy::default();
-        assert_eq!(policy.wait(3, 0.0), Duration::ZERO);
-        assert_eq!(policy.wait(3, 0.5), Duration::from_secs(2));
-        assert_eq!(policy.wait(3, 1.0), Duration::from_secs(4));
+    fn jitter_spans_its_range() {
+        for (jitter, at) in [
+            (Jitter::Full, [0, 2, 4]),
+            (Jitter::Equal, [2, 3, 4]),
+            (Jitter::None, [4, 4, 4]),
+        ] {
+            let policy = RetryPolicy {
+                jitter,
+                ..RetryPolicy::default()
+            };
+            let waits = [0.0, 0.5, 1.0].map(|random| policy.wait(USER, 3, random));
+            assert_eq!(waits, at.map(Duration::from_secs), "{jitter:?}");
+        }
+    }
+
+    #[test]
+    fn a_kind_may_have_bounds_of_its_own() {
+        let seconds = Duration::from_secs;
+        let policy = RetryPolicy {
+            kinds: vec![
+                KindRule {
+                    kind: FailureKind::Timeout,
+                    max_attempts: Some(2),
+                    backoff: None,
+                },
+                KindRule {
+                    kind: FailureKind::OutOfMemory,
+                    max_attempts: None,
+                    backoff: Some((seconds(60), seconds(90))),
+                },
+            ],
+            ..RetryPolicy::default()
+        };
+        let found = [USER, FailureKind::Timeout, FailureKind::OutOfMemory]
+            .map(|kind| (policy.limit(kind), policy.ceiling(kind, 2)));
+        let expected = [(5, seconds(2)), (2, seconds(2)), (5, seconds(90))];
+        assert_eq!(found, expected);
     }
 }
