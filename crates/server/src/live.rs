@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use wakeful_core::{
+    flow::{Destination, Flow},
     limits,
     name::{FunctionName, HandlerName, Scope, TriggerId},
     project::{Function, On, Project, Trigger},
@@ -16,7 +17,10 @@ use wakeful_core::{
 };
 use wakeful_workers::Pool;
 
-use crate::gateway::Router;
+use crate::{
+    gateway::Router,
+    internal::{self, invoked_handler},
+};
 
 /// One version of one function, ready to be run.
 pub struct Version {
@@ -60,31 +64,88 @@ impl Version {
     pub fn duty(&self, trigger: &TriggerId) -> Option<Duty> {
         if let Some(handler) = invoked_handler(&self.function.name, trigger) {
             let handler = self.handler(handler.as_ref())?;
-            return Some(Duty {
-                handler,
-                retry: RetryPolicy::default(),
-            });
+            return Some(Duty::beside_the_manifest(Task::Event { handler }));
         }
-        let found = self
-            .function
-            .triggers
-            .iter()
-            .find(|other| other.id == *trigger)?;
+        if let Some((of, outcome)) = internal::sent(&self.function.name, trigger) {
+            let of = self.trigger(&of)?;
+            let Destination::Http { url, structured } = outcome.destination(&of.flow)? else {
+                return None;
+            };
+            return Some(Duty::beside_the_manifest(Task::Send {
+                url: url.clone(),
+                structured: *structured,
+            }));
+        }
+        let found = self.trigger(trigger)?;
         let handler = self.handler(found.handler.as_ref())?;
+        let task = match &found.on {
+            On::Http(_) => Task::Request { handler },
+            _ => Task::Event { handler },
+        };
         Some(Duty {
-            handler,
+            task,
             retry: found.retry.clone(),
+            flow: Arc::clone(&found.flow),
         })
+    }
+
+    fn trigger(&self, id: &TriggerId) -> Option<&Trigger> {
+        self.function.triggers.iter().find(|other| other.id == *id)
     }
 }
 
 /// What a delivery asks of a version.
 #[derive(Debug, Clone)]
 pub struct Duty {
-    /// The export to call.
-    pub handler: u16,
+    /// What is to be done.
+    pub task: Task,
     /// What happens when it fails.
     pub retry: RetryPolicy,
+    /// How such deliveries flow.
+    pub flow: Arc<Flow>,
+}
+
+/// What an attempt does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// It calls an export with one event, or with a batch of them.
+    Event {
+        /// The number of the export.
+        handler: u16,
+    },
+    /// It calls an export with a request that was accepted before.
+    Request {
+        /// The number of the export.
+        handler: u16,
+    },
+    /// It sends the event to an address.
+    Send {
+        /// The address.
+        url: String,
+        /// As one JSON document.
+        structured: bool,
+    },
+}
+
+impl Task {
+    /// The export it calls, if any.
+    pub const fn handler(&self) -> Option<u16> {
+        match self {
+            Self::Event { handler } | Self::Request { handler } => Some(*handler),
+            Self::Send { .. } => None,
+        }
+    }
+}
+
+impl Duty {
+    /// That of a trigger that stands in no manifest.
+    fn beside_the_manifest(task: Task) -> Self {
+        Self {
+            task,
+            retry: RetryPolicy::default(),
+            flow: Arc::default(),
+        }
+    }
 }
 
 /// The exports that a function's triggers call, each once; the default when there are none.
@@ -99,30 +160,6 @@ pub fn handlers_of(function: &Function) -> Vec<Option<HandlerName>> {
         handlers.push(None);
     }
     handlers
-}
-
-/// What the trigger of invocations is called.
-const INVOKED: &str = "$invoke";
-
-/// The trigger under which invocations by name are owed: it stands in no manifest, and its
-/// identity carries the export. The `$` keeps it apart from every name that a manifest can give.
-pub fn invoke_trigger(function: &FunctionName, handler: Option<&HandlerName>) -> TriggerId {
-    match handler {
-        None => TriggerId::new(function, INVOKED),
-        Some(handler) => TriggerId::new(function, &format!("{INVOKED}.{handler}")),
-    }
-}
-
-/// The export that an invocation names; `None` when the trigger is an ordinary one.
-fn invoked_handler(function: &FunctionName, trigger: &TriggerId) -> Option<Option<HandlerName>> {
-    let name = trigger
-        .as_str()
-        .strip_prefix(function.as_str())?
-        .strip_prefix('/')?;
-    match name.strip_prefix(INVOKED)? {
-        "" => Some(None),
-        rest => rest.strip_prefix('.')?.parse().ok().map(Some),
-    }
 }
 
 /// Everything that is live.
@@ -141,7 +178,7 @@ impl Live {
     pub fn new(project: Project, versions: Vec<Arc<Version>>) -> Self {
         Self {
             triggers: Triggers::of(&project),
-            router: Router::new(&versions),
+            router: Router::new(&versions, project.events.as_ref()),
             versions: versions
                 .into_iter()
                 .map(|v| (v.function.name.clone(), v))
@@ -238,6 +275,8 @@ fn source_in_words(trigger: &Trigger) -> String {
             let events = list(on.events.iter().map(|verb| verb.as_str()).collect());
             format!("table {}.{}: {events}", on.database, on.table)
         }
+        On::Topic(pattern) => format!("topic {pattern}"),
+        On::DeadLetters => "dead letters".to_owned(),
         On::Schedule(on) => match &on.when {
             wakeful_core::project::When::Cron(cron) => format!("{cron} ({})", on.timezone),
             wakeful_core::project::When::Every(wait) => format!("every {}", units(*wait)),
@@ -282,19 +321,5 @@ mod tests {
             assert_eq!(units(Duration::from_secs(seconds)), text);
         }
         assert_eq!(units(Duration::from_millis(1_500)), "1500ms");
-    }
-
-    #[test]
-    fn an_invocation_keeps_its_handler_in_the_trigger() {
-        let function: FunctionName = "f".parse().unwrap();
-        let handler: HandlerName = "getBook".parse().unwrap();
-        for handler in [None, Some(handler)] {
-            let trigger = invoke_trigger(&function, handler.as_ref());
-            assert_eq!(invoked_handler(&function, &trigger), Some(handler));
-        }
-        for other in ["bucket.photos.default", "invoke", "invoke.getBook"] {
-            let other = TriggerId::new(&function, other);
-            assert_eq!(invoked_handler(&function, &other), None, "{other}");
-        }
     }
 }

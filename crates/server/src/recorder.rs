@@ -8,12 +8,12 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::broadcast;
 use wakeful_core::{
-    delivery::{Charge, DeadReason, Failure, Next},
+    delivery::{Charge, DeadReason, Failure, FailureKind, Next},
     event::{Event, Origin},
     id::RunId,
     limits,
     name::{FunctionName, Scope},
-    port::Delivery,
+    port::{Delivery, NewDelivery},
     run::{Attempt, LogLine, Run, RunKind, RunState},
     time::Timestamp,
 };
@@ -133,6 +133,34 @@ impl Recorder {
             .clone()
             .or_else(|| Some(dead_failure(reason)));
         self.put(run);
+    }
+
+    /// A delivery was left out because it repeats another one.
+    pub fn skipped(&self, new: &NewDelivery, event: &Event, of: RunId, now: Timestamp) {
+        let run = of_new(new, new.id, about(event), RunState::Skipped, now);
+        let message = format!("it repeats {of}");
+        self.put(Run {
+            failure: Some(Failure::ours(FailureKind::NotStarted, message)),
+            ..run
+        });
+    }
+
+    /// A delivery left the store because a later one runs in its place.
+    pub fn superseded(&self, old: RunId, by: &NewDelivery, event: &Event, now: Timestamp) {
+        let run = of_new(by, old, about(event), RunState::Superseded, now);
+        let message = format!("{} runs in its place", by.id);
+        self.put(Run {
+            event: None,
+            failure: Some(Failure::ours(FailureKind::NotStarted, message)),
+            ..run
+        });
+    }
+
+    /// A delivery was a dead letter from the start.
+    pub fn born_dead(&self, delivery: &Delivery, event: &Event, now: Timestamp) {
+        if let Some((reason, _)) = delivery.dead {
+            self.dead(delivery, about(event), reason, now);
+        }
     }
 
     /// A dead letter is queued again.
@@ -267,6 +295,24 @@ fn of_delivery(delivery: &Delivery, about: String, state: RunState) -> Run {
     }
 }
 
+/// The record of a delivery that ended without having been started.
+fn of_new(new: &NewDelivery, id: RunId, about: String, state: RunState, now: Timestamp) -> Run {
+    Run {
+        id,
+        kind: RunKind::Delivery,
+        function: new.function.clone(),
+        trigger: Some(new.trigger.clone()),
+        event: Some(new.event),
+        about,
+        state,
+        accepted_at: id.drawn_at(),
+        ended_at: Some(now),
+        attempts: 0,
+        status: None,
+        failure: None,
+    }
+}
+
 fn of_invoke(
     id: RunId,
     function: &FunctionName,
@@ -333,8 +379,15 @@ fn dead_failure(reason: DeadReason) -> Failure {
         DeadReason::TooOld => "it grew older than its trigger's max_age before it could be started",
         DeadReason::AttemptsExhausted => "its last allowed attempt failed",
         DeadReason::Damaged => "its payload cannot be read back from the store",
+        DeadReason::NotRetriable => "its handler said that trying again is of no use",
+        DeadReason::OutcomeUnknown => {
+            "the server ended in mid-attempt: nobody knows whether it took effect"
+        }
+        DeadReason::Loop => {
+            "its event is the last of a chain that is too long: functions wake each other in a loop"
+        }
     };
-    Failure::ours(wakeful_core::delivery::FailureKind::NotStarted, message)
+    Failure::ours(FailureKind::NotStarted, message)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -350,5 +403,9 @@ pub fn about(event: &Event) -> String {
         Origin::Schedule(_) => "tick".to_owned(),
         Origin::Http(_) => subject.to_owned(),
         Origin::Invoke(function) => format!("invoke {function}"),
+        Origin::Topic(topic) if subject.is_empty() => topic.to_string(),
+        Origin::Topic(topic) => format!("{topic} {subject}"),
+        Origin::DeadLetter => format!("dead letter {subject}"),
+        Origin::Outcome(_) => format!("{} of {subject}", event.verb()),
     }
 }

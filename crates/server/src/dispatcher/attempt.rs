@@ -1,37 +1,42 @@
-//! One attempt of a delivery, from a reserved place to its settlement.
+//! One attempt, from a reserved place to its settlement.
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use wakeful_core::{
-    delivery::{Failure, FailureKind, Next, after_failure},
+    delivery::{Failure, FailureKind},
     event::Event,
+    flow::batch_failures,
     limits,
-    port::{Delivery, End},
+    port::Delivery,
     time::Timestamp,
 };
-use wakeful_workers::{Call, Invocation, Slot, What};
+use wakeful_workers::{Batched, Call, Invocation, Slot, What, WorkerRef};
 
-use super::Inner;
+use super::{Inner, gates::Taken, place::Place, request, settle::Attempted};
 use crate::{
-    live::{Duty, Version},
-    recorder::Ended,
+    destinations,
+    live::{Duty, Task, Version},
 };
 
 /// Everything an attempt needs.
 pub(super) struct Start {
-    /// The delivery, claimed.
-    pub delivery: Delivery,
-    /// Its event.
-    pub event: Arc<Event>,
+    /// The deliveries it serves, claimed, with their events: one, or those of a batch.
+    pub deliveries: Vec<(Delivery, Arc<Event>)>,
     /// The place reserved for it.
-    pub slot: Slot,
+    pub place: Place,
     /// The version that runs it.
     pub version: Arc<Version>,
-    /// What to call, and the rule for failures.
+    /// What is to be done, and the rules for it.
     pub duty: Duty,
-    /// Since when it could have been started.
-    pub ready_at: Timestamp,
+    /// What was taken from the rules for it.
+    pub taken: Taken,
+}
+
+/// How an attempt as a whole ended.
+struct Answered {
+    outcome: Result<Bytes, Failure>,
+    worker: WorkerRef,
 }
 
 impl Inner {
@@ -44,55 +49,166 @@ impl Inner {
 
 async fn run(inner: Arc<Inner>, start: Start) {
     let Start {
-        delivery,
-        event,
-        slot,
+        deliveries,
+        place,
         version,
         duty,
-        ready_at,
+        mut taken,
     } = start;
     let started_at = inner.now();
     let clock = Instant::now();
-    inner.parts.recorder.started(&delivery, &event);
-    let mut call = slot.start(Invocation {
-        run: delivery.id,
-        attempt: delivery.starts,
-        handler: duty.handler,
-        timeout: None,
-        what: What::Event {
+    for (delivery, event) in &deliveries {
+        inner.parts.recorder.started(delivery, event);
+    }
+    taken.started();
+    let answered = match (place, &duty.task) {
+        (Place::Worker(slot), Task::Request { handler }) => {
+            answer_request(slot, *handler, &deliveries).await
+        }
+        (Place::Worker(slot), task) => {
+            let handler = task.handler().unwrap_or_default();
+            call_with_events(slot, handler, &deliveries, &duty).await
+        }
+        (Place::Sender(_permit), task) => send(task, &deliveries, &version).await,
+    };
+    let took = clock.elapsed();
+    let outcomes = outcomes(answered.outcome, &deliveries, &duty);
+    let attempted = Attempted {
+        deliveries,
+        outcomes,
+        worker: answered.worker,
+        version,
+        duty,
+        started_at,
+        took,
+    };
+    inner.conclude(attempted, &taken).await;
+}
+
+/// The outcome of each delivery that the attempt served.
+fn outcomes(
+    outcome: Result<Bytes, Failure>,
+    deliveries: &[(Delivery, Arc<Event>)],
+    duty: &Duty,
+) -> Vec<Result<Bytes, Failure>> {
+    let all_alike = |outcome: Result<Bytes, Failure>| vec![outcome; deliveries.len()];
+    let result = match (outcome, duty.flow.batch) {
+        (Ok(result), Some(_)) => result,
+        (other, _) => return all_alike(other),
+    };
+    let batch: Vec<_> = (deliveries.iter())
+        .map(|(delivery, event)| (delivery.id, event.id.as_str()))
+        .collect();
+    let user_error = |message: String| Failure::ours(FailureKind::UserError, message);
+    match batch_failures(&result, &batch) {
+        Err(mistake) => all_alike(Err(user_error(mistake.to_string()))),
+        Ok(failed) => (deliveries.iter())
+            .map(|(delivery, _)| match failed.contains(&delivery.id) {
+                true => Err(user_error("it is among the batchItemFailures".to_owned())),
+                false => Ok(result.clone()),
+            })
+            .collect(),
+    }
+}
+
+async fn call_with_events(
+    slot: Slot,
+    handler: u16,
+    deliveries: &[(Delivery, Arc<Event>)],
+    duty: &Duty,
+) -> Answered {
+    let what = match (duty.flow.batch, deliveries) {
+        (None, [(_, event)]) => What::Event {
             json: Bytes::from(event.to_json()),
         },
-    });
-    let outcome = result(&mut call).await;
-    let took = clock.elapsed();
-    let now = inner.now();
-    let (end, next) = verdict(&outcome, &delivery, &duty, &version, now);
-    if !inner.settle(&delivery, end).await {
-        return;
-    }
-    let waited = started_at.since(ready_at);
+        _ => What::Batch(deliveries.iter().map(batched).collect()),
+    };
+    let worker = slot.info();
+    let Some(mut call) = start_call(slot, handler, deliveries, what) else {
+        return nothing_to_do(worker);
+    };
     let worker = call.worker();
-    let ended = Ended {
-        version: &version.id,
+    let outcome = result(&mut call).await;
+    Answered { outcome, worker }
+}
+
+fn start_call(
+    slot: Slot,
+    handler: u16,
+    deliveries: &[(Delivery, Arc<Event>)],
+    what: What,
+) -> Option<Call> {
+    let (first, _) = deliveries.first()?;
+    Some(slot.start(Invocation {
+        run: first.id,
+        attempt: first.starts,
+        handler,
+        timeout: None,
+        what,
+    }))
+}
+
+fn nothing_to_do(worker: WorkerRef) -> Answered {
+    let failure = Failure::ours(FailureKind::NotStarted, "an attempt without a delivery");
+    Answered {
+        outcome: Err(failure),
         worker,
-        started_at,
-        waited,
-        took,
-        outcome,
-        next,
-        now,
+    }
+}
+
+fn batched((delivery, event): &(Delivery, Arc<Event>)) -> Batched {
+    Batched {
+        run: delivery.id,
+        attempt: delivery.starts,
+        json: Bytes::from(event.to_json()),
+    }
+}
+
+/// Answers a request that was accepted before; nobody waits for the answer, but its status says
+/// how it went.
+async fn answer_request(
+    slot: Slot,
+    handler: u16,
+    deliveries: &[(Delivery, Arc<Event>)],
+) -> Answered {
+    let worker = slot.info();
+    let request = match deliveries {
+        [(_, event)] => request::stored(event),
+        _ => return nothing_to_do(worker),
     };
-    inner.parts.recorder.ended(&delivery, &event, ended);
-    let queued_again = match next {
-        Some(Next::Retry { .. }) => true,
-        Some(Next::HoldForVersion) => {
-            let function = &delivery.function;
-            inner.release_if_replaced(function, &version.id).await
+    let request = match request {
+        Ok(request) => request,
+        Err(failure) => {
+            return Answered {
+                outcome: Err(failure),
+                worker,
+            };
         }
-        Some(Next::Dead(_)) | None => false,
     };
-    if queued_again {
-        inner.feed(&delivery.trigger);
+    let Some(mut call) = start_call(slot, handler, deliveries, What::Http(request)) else {
+        return nothing_to_do(worker);
+    };
+    let worker = call.worker();
+    let outcome = match call.response().await {
+        Ok(response) => request::outcome(response).await,
+        Err(failure) => Err(failure),
+    };
+    Answered { outcome, worker }
+}
+
+/// Sends the event to an address.
+async fn send(task: &Task, deliveries: &[(Delivery, Arc<Event>)], version: &Version) -> Answered {
+    let worker = WorkerRef {
+        pid: 0,
+        cold: false,
+    };
+    let (Task::Send { url, structured }, [(_, event)]) = (task, deliveries) else {
+        return nothing_to_do(worker);
+    };
+    let sent = destinations::send(url, *structured, event, version.function.timeout).await;
+    Answered {
+        outcome: sent.map(|()| Bytes::new()),
+        worker,
     }
 }
 
@@ -113,44 +229,7 @@ pub(super) async fn result(call: &mut Call) -> Result<Bytes, Failure> {
     })
 }
 
-/// What the outcome means, by the rules of `core::delivery`.
-fn verdict(
-    outcome: &Result<Bytes, Failure>,
-    delivery: &Delivery,
-    duty: &Duty,
-    version: &Version,
-    now: Timestamp,
-) -> (End, Option<Next>) {
-    let failure = match outcome {
-        Ok(_) => return (End::Succeeded, None),
-        Err(failure) => failure,
-    };
-    let random = rand::random::<f64>();
-    let next = after_failure(
-        failure.kind,
-        delivery.attempts,
-        &duty.retry,
-        now,
-        delivery.expires_at,
-        random,
-    );
-    let failure = failure.clone();
-    let end = match next {
-        Next::Retry { at, charged, alone } => End::Retry {
-            at,
-            charged,
-            alone,
-            failure: Some(failure),
-        },
-        Next::HoldForVersion => End::HeldForVersion {
-            version: version.id.clone(),
-            failure,
-        },
-        Next::Dead(reason) => End::Dead {
-            reason,
-            at: now,
-            failure: Some(failure),
-        },
-    };
-    (end, Some(next))
+/// Since when a delivery could have been started: its head start is no waiting.
+pub(super) fn ready_since(delivery: &Delivery) -> Timestamp {
+    delivery.ready_at.max(delivery.id.drawn_at())
 }

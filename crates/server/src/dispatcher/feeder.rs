@@ -1,16 +1,17 @@
 //! Feeding the backlog of one trigger to its workers.
 //!
-//! A feeder lives while its trigger is owed something. It reads the heads of the queue, waits for
-//! a place, claims as many heads as there are places, and starts them. It holds no more than one
-//! page of heads, whatever the backlog; while it waits for a place the deliveries are held, which
-//! is no attempt. While the code is known not to load nothing is claimed at all: the queue stays
-//! as it is on disk, and the feeder sleeps until a new version wakes it.
+//! A feeder lives while something of its trigger is ready or has a time. It reads the heads of the
+//! queue, asks the trigger's gate which of them may be started, waits for a place, claims as many
+//! as there are places, and starts them. It holds no more than one page of heads, whatever the
+//! backlog; while it waits the deliveries are held, which is no attempt. While the code is known
+//! not to load nothing is claimed at all: the queue stays as it is on disk, and the feeder sleeps
+//! until a new version wakes it.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -18,15 +19,16 @@ use std::{
 use tokio::sync::Notify;
 use wakeful_core::{
     delivery::Failure,
+    flow::{Plan, Start as Planned},
     id::RunId,
     limits,
     name::TriggerId,
-    port::{Delivery, ReadyQuery, StoreError},
+    port::{Delivery, Intervention, Keys, ReadyQuery, StoreError},
     time::Timestamp,
 };
-use wakeful_workers::{Reserve, ReserveError, Slot};
+use wakeful_workers::{Reserve, ReserveError};
 
-use super::{Inner, attempt::Start};
+use super::{Inner, attempt::Start, gates::Taken, place::Place};
 use crate::live::{Duty, Version};
 
 /// The wait before a failed change of the store, or a worker that did not start, is tried again.
@@ -39,23 +41,44 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const SHOWN_AS_HELD: usize = 100;
 
 /// How others reach a running feeder.
-#[derive(Default)]
 pub(super) struct Feeder {
     wake: Notify,
     /// Counts the wake-ups, so that a feeder that ends can see that one came meanwhile.
     asked: AtomicU64,
+    /// Until when it sleeps, milliseconds; what is ready later need not wake it.
+    sleeps_until: AtomicI64,
+    /// Why no worker could be started, while it waits because of that.
+    no_worker: parking_lot::Mutex<Option<Failure>>,
+}
+
+impl Default for Feeder {
+    fn default() -> Self {
+        Self {
+            wake: Notify::new(),
+            asked: AtomicU64::new(0),
+            sleeps_until: AtomicI64::new(i64::MAX),
+            no_worker: parking_lot::Mutex::default(),
+        }
+    }
 }
 
 impl Inner {
     /// Sees to it that somebody looks at the queue of `trigger`.
     pub(super) fn feed(self: &Arc<Self>, trigger: &TriggerId) {
+        self.feed_from(trigger, Timestamp::from_millis(i64::MIN));
+    }
+
+    /// The same, for something that is ready at `ready_at`.
+    pub(super) fn feed_from(self: &Arc<Self>, trigger: &TriggerId, ready_at: Timestamp) {
         if self.stopping.is_cancelled() {
             return;
         }
         let mut feeders = self.feeders.lock();
         if let Some(feeder) = feeders.get(trigger) {
-            feeder.asked.fetch_add(1, Ordering::Relaxed);
-            feeder.wake.notify_one();
+            feeder.asked.fetch_add(1, Ordering::SeqCst);
+            if ready_at.as_millis() < feeder.sleeps_until.load(Ordering::SeqCst) {
+                feeder.wake.notify_one();
+            }
             return;
         }
         let feeder = Arc::new(Feeder::default());
@@ -69,10 +92,17 @@ impl Inner {
         self.feeders.lock().contains_key(trigger)
     }
 
+    /// Why no worker could be started for a trigger that waits for one.
+    pub(super) fn no_worker(&self, trigger: &TriggerId) -> Option<Failure> {
+        let feeder = self.feeders.lock().get(trigger).cloned()?;
+        let failure = feeder.no_worker.lock();
+        failure.clone()
+    }
+
     /// Ends a feeder, unless it was asked again since `asked`.
     fn retire_feeder(&self, trigger: &TriggerId, feeder: &Feeder, asked: u64) -> bool {
         let mut feeders = self.feeders.lock();
-        let done = feeder.asked.load(Ordering::Relaxed) == asked;
+        let done = feeder.asked.load(Ordering::SeqCst) == asked;
         if done {
             feeders.remove(trigger);
         }
@@ -101,16 +131,29 @@ struct Shown {
 
 /// Nothing here is dropped half done when the server stops: it only stops waiting.
 async fn feed(inner: Arc<Inner>, trigger: TriggerId, feeder: Arc<Feeder>) {
-    let mut shown = Shown::default();
+    let mut round = Round {
+        inner: &inner,
+        trigger: &trigger,
+        feeder: &feeder,
+        shown: Shown::default(),
+        behind: None,
+    };
     while !inner.stopping.is_cancelled() {
-        let asked = feeder.asked.load(Ordering::Relaxed);
-        match step(&inner, &trigger, &mut shown).await {
+        let asked = feeder.asked.load(Ordering::SeqCst);
+        match round.step().await {
             Ok(Then::Look) => {}
             Ok(Then::Pause(pause)) => inner.pause(tokio::time::sleep(pause)).await,
             Ok(Then::Sleep(until)) => {
                 let sleep = until.since(inner.now()).min(LONGEST_SLEEP);
-                let woken = tokio::time::timeout(sleep, feeder.wake.notified());
-                inner.pause(woken).await;
+                feeder
+                    .sleeps_until
+                    .store(until.as_millis(), Ordering::SeqCst);
+                // What came before it said until when it sleeps did not wake it.
+                if feeder.asked.load(Ordering::SeqCst) == asked {
+                    let woken = tokio::time::timeout(sleep, feeder.wake.notified());
+                    inner.pause(woken).await;
+                }
+                feeder.sleeps_until.store(i64::MAX, Ordering::SeqCst);
             }
             Ok(Then::End) => {
                 if inner.retire_feeder(&trigger, &feeder, asked) {
@@ -125,148 +168,264 @@ async fn feed(inner: Arc<Inner>, trigger: TriggerId, feeder: Arc<Feeder>) {
     }
 }
 
-async fn step(
-    inner: &Arc<Inner>,
-    trigger: &TriggerId,
-    shown: &mut Shown,
-) -> Result<Then, StoreError> {
-    let query = ReadyQuery {
-        scope: inner.parts.scope.clone(),
-        trigger: trigger.clone(),
-        now: Timestamp::from_millis(i64::MAX),
-        after: None,
-        limit: limits::QUEUE_HEADS,
-    };
-    let heads = inner.parts.store.ready(query).await?;
-    let now = inner.now();
-    match heads.first() {
-        None => Ok(Then::End),
-        Some(first) if first.ready_at > now => Ok(Then::Sleep(first.ready_at)),
-        Some(_) => {
-            let ready = heads.into_iter().take_while(|head| head.ready_at <= now);
-            serve(inner, ready.collect(), shown).await
-        }
-    }
+/// What a feeder works with.
+struct Round<'a> {
+    inner: &'a Arc<Inner>,
+    trigger: &'a TriggerId,
+    feeder: &'a Feeder,
+    shown: Shown,
+    /// Where to read on, behind heads that are on their way.
+    behind: Option<(Timestamp, RunId)>,
 }
 
-/// Starts these deliveries as places become free. When nothing live owns their trigger they stay
-/// queued, and a later version that brings the trigger back asks again.
-async fn serve(
-    inner: &Arc<Inner>,
-    heads: Vec<Delivery>,
-    shown: &mut Shown,
-) -> Result<Then, StoreError> {
-    let now = inner.now();
-    let (old, mut heads): (Vec<_>, Vec<_>) =
-        heads.into_iter().partition(|head| head.expires_at <= now);
-    inner.expire(&old).await?;
-    heads.reverse();
-    while let Some(head) = heads.last() {
-        let Some((version, duty)) = inner.parts.live.load().duty(&head.function, &head.trigger)
-        else {
+impl Round<'_> {
+    async fn step(&mut self) -> Result<Then, StoreError> {
+        let inner = self.inner;
+        let live = Arc::clone(&inner.parts.live.load());
+        let function = super::gates::function_of(self.trigger);
+        // When nothing live owns the trigger its deliveries stay queued, and a later version that
+        // brings it back asks again. What is too old is found by the search for that.
+        let Some((version, duty)) = function.and_then(|name| live.duty(&name, self.trigger)) else {
             return Ok(Then::End);
         };
-        let how = if head.alone {
-            Reserve::Alone
-        } else {
-            Reserve::Shared
+        let page = inner.page(self.trigger, &duty.flow);
+        let query = ReadyQuery {
+            scope: inner.parts.scope.clone(),
+            trigger: self.trigger.clone(),
+            now: Timestamp::from_millis(i64::MAX),
+            after: self.behind.take(),
+            limit: page,
         };
-        let reserved = version.pool.reserve(how);
-        let Some(reserved) = inner.stopping.run_until_cancelled(reserved).await else {
-            return Ok(Then::End);
-        };
-        match reserved {
-            Ok(slot) => {
-                let slots = more_slots(&version, slot, &heads);
-                let batch = heads.split_off(heads.len() - slots.len());
-                start_batch(inner, batch, slots, &version, &duty).await?;
+        let mut heads = inner.parts.store.ready(query).await?;
+        let now = inner.now();
+        let ready = heads.partition_point(|head| head.ready_at <= now);
+        let next = heads.get(ready).map(|head| head.ready_at);
+        heads.truncate(ready);
+        let plan = inner.plan(self.trigger, &duty.flow, &heads);
+        if self.tidy(&plan, &heads, &duty).await? {
+            return Ok(Then::Look);
+        }
+        if !plan.starts.is_empty() {
+            return self.serve(plan.starts, heads, &version, &duty).await;
+        }
+        if heads.len() == page && !plan.stopped {
+            // What can be started may stand behind what is on its way.
+            self.behind = heads.last().map(|head| (head.ready_at, head.id));
+            return Ok(Then::Look);
+        }
+        let wait = [plan.look_again, next].into_iter().flatten().min();
+        Ok(match wait {
+            Some(time) => Then::Sleep(time),
+            None if heads.is_empty() => Then::End,
+            None => Then::Sleep(now.plus(LONGEST_SLEEP)),
+        })
+    }
+
+    /// Puts aside what cannot be started now; says whether there was anything.
+    async fn tidy(&self, plan: &Plan, heads: &[Delivery], duty: &Duty) -> Result<bool, StoreError> {
+        let expired: HashSet<RunId> = plan.expired.iter().copied().collect();
+        let old = heads.iter().filter(|head| expired.contains(&head.id));
+        self.inner.expire(&old.cloned().collect::<Vec<_>>()).await?;
+        let parked = plan
+            .parked
+            .iter()
+            .map(|(run, why, key)| Intervention::Park {
+                run: *run,
+                why: *why,
+                key: key.clone(),
+            });
+        let deferred = plan
+            .deferred
+            .iter()
+            .map(|(run, until)| Intervention::Defer {
+                run: *run,
+                until: *until,
+            });
+        let aside: Vec<Intervention> = parked.chain(deferred).collect();
+        let mut tidied = !expired.is_empty() || !aside.is_empty();
+        if !aside.is_empty() {
+            self.inner.intervene(aside).await?;
+        }
+        for unpark in plan.unpark.iter().cloned() {
+            let key = unpark.key.clone();
+            let found = self.inner.unpark(self.trigger, unpark).await;
+            tidied |= found > 0;
+            if let (0, Some(key)) = (found, key) {
+                self.inner.none_parked(self.trigger, &duty.flow, &key);
             }
-            Err(ReserveError::Load(failure)) => {
-                heads.reverse();
-                return Ok(hold(inner, &heads, &version, &failure, shown).await);
+        }
+        Ok(tidied)
+    }
+
+    /// Starts these as places become free.
+    async fn serve(
+        &mut self,
+        starts: Vec<Planned>,
+        heads: Vec<Delivery>,
+        version: &Arc<Version>,
+        duty: &Duty,
+    ) -> Result<Then, StoreError> {
+        let inner = self.inner;
+        let keys: HashMap<RunId, Keys> = heads.iter().map(|h| (h.id, h.keys.clone())).collect();
+        let mut starts = starts.into_iter().peekable();
+        while let Some(next) = starts.peek() {
+            let how = match next.alone {
+                true => Reserve::Alone,
+                false => Reserve::Shared,
+            };
+            let place = inner.place_for(version, duty, how);
+            let Some(place) = inner.stopping.run_until_cancelled(place).await else {
+                return Ok(Then::End);
+            };
+            let mut place = match place {
+                Ok(place) => Some(place),
+                Err(refusal) => return Ok(self.refused(refusal, &heads, version).await),
+            };
+            *self.feeder.no_worker.lock() = None;
+            let mut ready = Vec::new();
+            while let Some(found) = place.take() {
+                let Some(start) = starts.next() else { break };
+                let runs: Vec<(RunId, &Keys)> = (start.runs.iter())
+                    .filter_map(|run| Some((*run, keys.get(run)?)))
+                    .collect();
+                let Some(taken) = inner.take(self.trigger, &duty.flow, &runs) else {
+                    // Its rules say otherwise by now.
+                    self.start_all(ready, version, duty).await?;
+                    return Ok(Then::Look);
+                };
+                let alone = start.alone;
+                ready.push((start.runs, found, taken));
+                if !alone && starts.peek().is_some_and(|next| !next.alone) {
+                    place = inner.place_now(version, duty);
+                }
             }
-            Err(ReserveError::NotStarted(failure)) => {
+            self.start_all(ready, version, duty).await?;
+            if inner.replaced(version) {
+                break;
+            }
+        }
+        Ok(Then::Look)
+    }
+
+    /// Why there was no place.
+    async fn refused(
+        &mut self,
+        refusal: ReserveError,
+        heads: &[Delivery],
+        version: &Version,
+    ) -> Then {
+        match refusal {
+            ReserveError::Load(failure) => self.hold(heads, version, &failure).await,
+            ReserveError::NotStarted(failure) => {
                 tracing::warn!(function = %version.function.name, message = failure.message,
                     "no worker could be started; what is owed waits");
-                return Ok(Then::Pause(PAUSE));
+                *self.feeder.no_worker.lock() = Some(failure);
+                Then::Pause(PAUSE)
             }
             // A new version took over, or too many callers wait: look again.
-            Err(ReserveError::Retired | ReserveError::Overloaded) => {
-                return Ok(Then::Pause(SHORT_PAUSE));
-            }
+            ReserveError::Retired | ReserveError::Overloaded => Then::Pause(SHORT_PAUSE),
         }
     }
-    Ok(Then::Look)
-}
 
-/// The slot, and as many more as are free now and the heads (last one first) can use.
-fn more_slots(version: &Version, slot: Slot, heads: &[Delivery]) -> Vec<Slot> {
-    let mut slots = vec![slot];
-    if heads.last().is_some_and(|head| head.alone) {
-        return slots;
-    }
-    let shareable = heads.iter().rev().take_while(|head| !head.alone).count();
-    while slots.len() < shareable {
-        let Some(slot) = version.pool.try_reserve() else {
-            break;
-        };
-        slots.push(slot);
-    }
-    slots
-}
-
-async fn start_batch(
-    inner: &Arc<Inner>,
-    batch: Vec<Delivery>,
-    slots: Vec<Slot>,
-    version: &Arc<Version>,
-    duty: &Duty,
-) -> Result<(), StoreError> {
-    let runs: Vec<RunId> = batch.iter().rev().map(|delivery| delivery.id).collect();
-    let claimed = inner.parts.store.claim(runs, inner.now()).await?;
-    let mut outcome = Ok(());
-    for (delivery, slot) in claimed.into_iter().zip(slots) {
-        let ready_at = delivery.ready_at;
-        match inner.parts.store.event(delivery.event).await {
-            Ok(Some(event)) => inner.start(Start {
-                delivery,
-                event: Arc::new(event),
-                slot,
-                version: Arc::clone(version),
-                duty: duty.clone(),
-                ready_at,
-            }),
-            Ok(None) | Err(StoreError::Damaged(_)) => inner.bury(delivery).await,
-            Err(error) => {
-                inner.give_back(delivery).await;
-                outcome = Err(error);
+    /// Claims them together, and starts what was claimed.
+    async fn start_all(
+        &self,
+        ready: Vec<(Vec<RunId>, Place, Taken)>,
+        version: &Arc<Version>,
+        duty: &Duty,
+    ) -> Result<(), StoreError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let inner = self.inner;
+        let runs = ready.iter().flat_map(|(runs, ..)| runs.iter().copied());
+        let claimed = inner.parts.store.claim(runs.collect(), inner.now()).await?;
+        let mut claimed: HashMap<RunId, Delivery> = claimed
+            .into_iter()
+            .map(|delivery| (delivery.id, delivery))
+            .collect();
+        let mut outcome = Ok(());
+        for (runs, place, taken) in ready {
+            let found = runs.iter().filter_map(|run| claimed.remove(run)).collect();
+            let (deliveries, error) = inner.with_events(found).await;
+            outcome = outcome.and(error);
+            if !deliveries.is_empty() {
+                inner.start(Start {
+                    deliveries,
+                    place,
+                    version: Arc::clone(version),
+                    duty: duty.clone(),
+                    taken,
+                });
             }
         }
+        outcome
     }
-    outcome
+
+    /// The code cannot be loaded: shows the first heads as held, once, and waits for a new version
+    /// or until one of the heads grows too old.
+    async fn hold(&mut self, heads: &[Delivery], version: &Version, failure: &Failure) -> Then {
+        let inner = self.inner;
+        if self.shown.version != version.id {
+            self.shown = Shown {
+                version: version.id.clone(),
+                runs: HashSet::new(),
+            };
+        }
+        let first = &heads[..heads.len().min(SHOWN_AS_HELD)];
+        let new = first
+            .iter()
+            .filter(|head| !self.shown.runs.contains(&head.id));
+        for head in new {
+            let about = inner.about(head).await;
+            inner.parts.recorder.held(head, about, failure);
+        }
+        self.shown.runs = first.iter().map(|head| head.id).collect();
+        let earliest = heads.iter().map(|head| head.expires_at).min();
+        earliest.map_or(Then::Look, Then::Sleep)
+    }
 }
 
-/// The code cannot be loaded: shows the first heads as held, once, and waits for a new version
-/// or until one of the heads grows too old.
-async fn hold(
-    inner: &Inner,
-    heads: &[Delivery],
-    version: &Version,
-    failure: &Failure,
-    shown: &mut Shown,
-) -> Then {
-    if shown.version != version.id {
-        *shown = Shown {
-            version: version.id.clone(),
-            runs: HashSet::new(),
-        };
+/// Claimed deliveries with their events.
+type WithEvents = Vec<(Delivery, Arc<wakeful_core::event::Event>)>;
+
+impl Inner {
+    /// Whether another version took over from this one.
+    fn replaced(&self, version: &Version) -> bool {
+        let live = self.parts.live.load();
+        live.version(&version.function.name)
+            .is_none_or(|now| now.id != version.id)
     }
-    let first = &heads[..heads.len().min(SHOWN_AS_HELD)];
-    for head in first.iter().filter(|head| !shown.runs.contains(&head.id)) {
-        let about = inner.about(head).await;
-        inner.parts.recorder.held(head, about, failure);
+
+    /// Reads the events of claimed deliveries, as many as one attempt may carry. What cannot be
+    /// read is buried; what has no room, or could not be read now, is queued again.
+    async fn with_events(
+        self: &Arc<Self>,
+        claimed: Vec<Delivery>,
+    ) -> (WithEvents, Result<(), StoreError>) {
+        let mut found = Vec::with_capacity(claimed.len());
+        let (mut bytes, mut outcome) = (0, Ok(()));
+        for delivery in claimed {
+            if outcome.is_err() || (bytes > limits::MAX_BATCH_BYTES && !found.is_empty()) {
+                self.give_back(delivery).await;
+                continue;
+            }
+            match self.parts.store.event(delivery.event).await {
+                Ok(Some(event)) => {
+                    bytes += event.data.len();
+                    if bytes > limits::MAX_BATCH_BYTES && !found.is_empty() {
+                        self.give_back(delivery).await;
+                    } else {
+                        found.push((delivery, Arc::new(event)));
+                    }
+                }
+                Ok(None) | Err(StoreError::Damaged(_)) => self.bury(delivery).await,
+                Err(error) => {
+                    self.give_back(delivery).await;
+                    outcome = Err(error);
+                }
+            }
+        }
+        (found, outcome)
     }
-    shown.runs = first.iter().map(|head| head.id).collect();
-    let earliest = heads.iter().map(|head| head.expires_at).min();
-    earliest.map_or(Then::Look, Then::Sleep)
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use wakeful_core::{
     delivery::{Failure, FailureKind},
-    event::{Event, Origin},
-    id::{EventId, RunId},
+    event::{Lineage, Origin},
+    id::RunId,
     limits,
     name::{FunctionName, HandlerName, TriggerId},
-    port::SubmitError,
+    port::{Arrival, Kind, Receipt, StoreError, Submission, SubmitError, Target, Wishes},
     project::On,
     time::Timestamp,
 };
@@ -20,16 +20,29 @@ use wakeful_workers::{
 
 use super::{Dispatcher, Inner};
 use crate::{
-    control::{Invocation, InvokeError, Invoked},
-    live::{Version, invoke_trigger, source_uri},
+    control::{Asked, Invocation, InvokeError, Invoked},
+    internal::invoke_trigger,
+    live::Version,
     recorder::Ended,
 };
 
 impl Dispatcher {
     /// Runs the function and waits for its result; nothing is stored but the record of the run.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Invoked, InvokeError> {
+        self.invoke_from(invocation, Lineage::default()).await
+    }
+
+    /// The same, for a run that calls.
+    pub async fn invoke_from(
+        &self,
+        invocation: Invocation,
+        lineage: Lineage,
+    ) -> Result<Invoked, InvokeError> {
         let inner = &self.inner;
-        let event = inner.invoked_event(&invocation)?;
+        let event = inner.event(Arrival {
+            lineage,
+            ..inner.invoked(&invocation)?
+        });
         let target = inner.target(&invocation)?;
         let mut run = Unheard::begin(inner, &target.version);
         let (target, slot) = match inner.place(&invocation, target).await {
@@ -61,18 +74,48 @@ impl Dispatcher {
     }
 
     /// Accepts the invocation as a delivery; it is on disk when this replies.
-    pub async fn invoke_async(&self, invocation: Invocation) -> Result<EventId, InvokeError> {
-        let inner = &self.inner;
-        let target = inner.target(&invocation)?;
-        let event = inner.invoked_event(&invocation)?;
-        let id = event.key;
-        let function = invocation.function;
-        match inner.submit_for(event, function, target.trigger).await {
-            Ok(_) => Ok(id),
-            Err(SubmitError::Store(error)) => Err(error.into()),
-            Err(SubmitError::NoSuchFunction(name)) => Err(InvokeError::NoSuchFunction(name)),
-            Err(SubmitError::Stopping) => Err(InvokeError::Stopping),
+    pub async fn invoke_async(
+        &self,
+        invocation: Invocation,
+        asked: Asked,
+    ) -> Result<Receipt, InvokeError> {
+        let arrival = self.invocation(&invocation, asked, Lineage::default())?;
+        let submission = Submission {
+            arrivals: vec![arrival],
+            ..Submission::default()
+        };
+        self.inner.submit(submission).await.map_err(refused)
+    }
+
+    /// The invocation as an event that is owed to the function alone.
+    pub fn invocation(
+        &self,
+        invocation: &Invocation,
+        asked: Asked,
+        lineage: Lineage,
+    ) -> Result<Arrival, InvokeError> {
+        let target = self.inner.target(invocation)?;
+        Ok(Arrival {
+            wishes: Wishes {
+                not_before: asked.not_before,
+                ordering_key: asked.ordering_key,
+                dedup: asked.dedup,
+                target: Target::Trigger(invocation.function.clone(), target.trigger),
+            },
+            lineage,
+            ..self.inner.invoked(invocation)?
+        })
+    }
+}
+
+fn refused(error: SubmitError) -> InvokeError {
+    match error {
+        SubmitError::Store(error) => error.into(),
+        SubmitError::NoSuchFunction(name) => InvokeError::NoSuchFunction(name),
+        SubmitError::NoSuchTopic(topic) => {
+            InvokeError::Store(StoreError::Failed(format!("there is no topic `{topic}`")))
         }
+        SubmitError::Stopping => InvokeError::Stopping,
     }
 }
 
@@ -187,7 +230,7 @@ impl Drop for Unheard<'_> {
 }
 
 /// What an invocation calls.
-pub(super) struct Target {
+pub(super) struct Callee {
     version: Arc<Version>,
     handler: u16,
     trigger: TriggerId,
@@ -199,19 +242,19 @@ impl Inner {
     pub(super) async fn place(
         &self,
         invocation: &Invocation,
-        target: Target,
-    ) -> Result<(Target, Slot), ReserveError> {
+        target: Callee,
+    ) -> Result<(Callee, Slot), ReserveError> {
         let patience = target.version.function.timeout + limits::LOAD_TIMEOUT;
-        let waiting = self.follow(invocation, target);
+        let waiting = self.wait_for_place(invocation, target);
         let found = tokio::time::timeout(patience, waiting).await;
         found.unwrap_or(Err(ReserveError::Overloaded))
     }
 
-    async fn follow(
+    async fn wait_for_place(
         &self,
         invocation: &Invocation,
-        mut target: Target,
-    ) -> Result<(Target, Slot), ReserveError> {
+        mut target: Callee,
+    ) -> Result<(Callee, Slot), ReserveError> {
         loop {
             match target.version.pool.reserve(Reserve::Shared).await {
                 Ok(slot) => return Ok((target, slot)),
@@ -226,7 +269,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn target(&self, invocation: &Invocation) -> Result<Target, InvokeError> {
+    pub(super) fn target(&self, invocation: &Invocation) -> Result<Callee, InvokeError> {
         let name = &invocation.function;
         let live = self.parts.live.load();
         let version = live
@@ -243,7 +286,7 @@ impl Inner {
                     function: name.clone(),
                     known: known_handlers(version),
                 })?;
-        Ok(Target {
+        Ok(Callee {
             version: Arc::clone(version),
             handler: number,
             trigger: invoke_trigger(name, handler.as_ref()),
@@ -251,39 +294,26 @@ impl Inner {
     }
 
     /// The payload as an event: a CloudEvent as it stands, anything else as data.
-    fn invoked_event(&self, invocation: &Invocation) -> Result<Event, InvokeError> {
+    fn invoked(&self, invocation: &Invocation) -> Result<Arrival, InvokeError> {
         let payload = &invocation.payload;
         serde_json::from_slice::<serde::de::IgnoredAny>(payload)
             .map_err(|error| InvokeError::Payload(error.to_string()))?;
         let now = self.now();
-        let key = self.parts.ids.event(now);
         let origin = Origin::Invoke(invocation.function.clone());
         let given: Option<GivenEvent<'_>> = serde_json::from_slice(payload).ok();
-        Ok(match given {
-            Some(given) => Event {
-                key,
-                origin,
-                id: given.id.into_owned(),
-                source: given.source.into_owned(),
-                kind: given.kind.into_owned(),
-                subject: given.subject.map(|subject| subject.into_owned()),
-                time: given.time.and_then(|time| parse_time(&time)).unwrap_or(now),
-                content_type: "application/json".into(),
-                data: given.data.map_or_else(Bytes::new, |data| {
-                    Bytes::copy_from_slice(data.get().as_bytes())
-                }),
-            },
-            None => Event {
-                key,
-                origin,
-                id: key.to_string(),
-                source: source_uri(&self.parts.scope, "function", invocation.function.as_str()),
-                kind: "wakeful.function.invoke".into(),
-                subject: None,
-                time: now,
-                content_type: "application/json".into(),
-                data: payload.clone(),
-            },
+        let Some(given) = given else {
+            return Ok(Arrival::new(origin, "invoke", now, payload.clone()));
+        };
+        let data = given.data.map_or_else(Bytes::new, |data| {
+            Bytes::copy_from_slice(data.get().as_bytes())
+        });
+        let time = given.time.and_then(|time| parse_time(&time)).unwrap_or(now);
+        Ok(Arrival {
+            kind: Kind::Given(given.kind.into_owned()),
+            id: Some(given.id.into_owned()),
+            source: Some(given.source.into_owned()),
+            subject: given.subject.map(|subject| subject.into_owned()),
+            ..Arrival::new(origin, "invoke", time, data)
         })
     }
 }

@@ -1,17 +1,28 @@
 //! From events to settled deliveries.
 //!
-//! A submission becomes one durable transaction (`submit`). Where a worker is free and nothing
-//! waits for the trigger, its delivery is born claimed and starts as soon as the commit returned.
-//! Everything else waits in the store, and a *feeder* per trigger with a backlog (`feeder`)
-//! claims what is ready as places become free. An attempt (`attempt`) ends in a settlement
-//! (`settle`); the rules for it are `core::delivery`. Nothing here knows where events come from.
+//! A submission gets its envelope (`envelope`), the deliveries that its triggers' rules say it is
+//! owed (`owed`), and becomes one durable transaction (`submit`). Where a worker is free, nothing
+//! waits for the trigger and its rules agree, a delivery is born claimed and starts as soon as the
+//! commit returned. Everything else waits in the store, and a *feeder* per trigger with a backlog
+//! (`feeder`) claims what its *gate* (`gates`: pace, breaker, pauses) lets through as places become
+//! free (`place`). An attempt (`attempt`) ends in a settlement (`settle`), committed together with
+//! what follows from it (`consequences`); the rules are those of `core::delivery` and
+//! `core::flow`. What people do by hand is in `operate` and `invoke`. Nothing here knows where
+//! events come from.
 //!
 //! What is once begun with the store is never dropped half done: a caller may go away while its
 //! commit is with the writer, and what was committed must be started all the same.
 
 mod attempt;
+mod consequences;
+mod envelope;
 mod feeder;
+mod gates;
 mod invoke;
+mod operate;
+mod owed;
+mod place;
+mod request;
 mod settle;
 mod submit;
 #[cfg(test)]
@@ -20,7 +31,7 @@ mod tests;
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wakeful_core::{
     id::{IdSource, RunId},
@@ -31,6 +42,7 @@ use wakeful_core::{
 
 use crate::{live::LiveCell, recorder::Recorder};
 use feeder::Feeder;
+use gates::Gates;
 
 /// Takes events in and sees to it that what they are owed is done. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +72,10 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     feeders: Mutex<HashMap<TriggerId, Arc<Feeder>>>,
+    /// What the rules of each trigger remember.
+    gates: Gates,
+    /// The places of what is only sent.
+    senders: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Nothing further is started.
     stopping: CancellationToken,
@@ -72,6 +88,8 @@ impl Dispatcher {
     pub fn new(parts: Parts) -> Self {
         Self {
             inner: Arc::new(Inner {
+                gates: Gates::new(parts.clock.now()),
+                senders: place::senders(),
                 parts,
                 feeders: Mutex::default(),
                 tasks: TaskTracker::new(),
@@ -82,55 +100,15 @@ impl Dispatcher {
     }
 
     /// Looks at what is stored and feeds every trigger that is owed something: after a start,
-    /// and after a reload, when triggers may have come back.
+    /// and after a reload, when triggers may have come back and rules may have changed.
     pub async fn wake_all(&self) -> Result<(), StoreError> {
+        self.inner.regate().await?;
         for backlog in self.inner.parts.store.backlog().await? {
             if backlog.scope == self.inner.parts.scope {
                 self.inner.feed(&backlog.trigger);
             }
         }
         Ok(())
-    }
-
-    /// Makes deliveries of `function` ready that were held for a version other than `live`
-    /// (`None`: all that are held, as after a start, when what was missing may be there now);
-    /// replies how many. `wake_all` then sees to it that they are started.
-    pub async fn release_held(
-        &self,
-        function: &FunctionName,
-        live: Option<&str>,
-    ) -> Result<usize, StoreError> {
-        let release = self.inner.release(function, live.unwrap_or_default());
-        let committed = self.inner.parts.store.commit(release).await?;
-        Ok(committed.intervened.len())
-    }
-
-    /// Makes dead letters of what has grown too old while nothing could start it: to be called
-    /// now and then.
-    pub async fn expire(&self) -> Result<(), StoreError> {
-        self.inner.expire_all().await
-    }
-
-    /// Queues dead letters again with fresh attempts; replies those that were dead.
-    pub async fn redrive(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        let work = async move { inner.redrive(runs).await };
-        self.inner.to_the_end(work).await
-    }
-
-    /// Drops dead letters; replies those that were dead.
-    pub async fn discard(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        let work = async move { inner.discard(runs).await };
-        self.inner.to_the_end(work).await
-    }
-
-    /// How many deliveries wait for each trigger; for `functions`.
-    pub async fn backlog(&self) -> Result<HashMap<TriggerId, u64>, StoreError> {
-        let parts = &self.inner.parts;
-        let backlog = parts.store.backlog().await?.into_iter();
-        let ours = backlog.filter(|one| one.scope == parts.scope);
-        Ok(ours.map(|one| (one.trigger, one.queued)).collect())
     }
 
     /// Starts nothing more. What is handed in from now on is written down, and started after
@@ -175,53 +153,19 @@ impl Inner {
         })
     }
 
-    async fn redrive(self: &Arc<Self>, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
-        let now = self.now();
-        let known = self.known(runs).await?;
-        let redrive = |delivery: &Delivery| Intervention::Redrive {
-            run: delivery.id,
-            now,
-            expires_at: now.plus(self.max_age(&delivery.function, &delivery.trigger)),
-        };
-        let done = self.intervene(known.iter().map(redrive).collect()).await?;
-        for delivery in known.iter().filter(|delivery| done.contains(&delivery.id)) {
-            let fresh = Delivery {
-                attempts: 0,
-                ..delivery.clone()
-            };
-            let about = self.about(delivery).await;
-            self.parts.recorder.requeued(&fresh, about);
-            self.feed(&delivery.trigger);
-        }
-        Ok(done)
-    }
-
-    async fn discard(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
-        let known = self.known(runs).await?;
-        let discard = |delivery: &Delivery| Intervention::Discard { run: delivery.id };
-        let done = self.intervene(known.iter().map(discard).collect()).await?;
-        for delivery in known.iter().filter(|delivery| done.contains(&delivery.id)) {
-            let about = self.about(delivery).await;
-            self.parts.recorder.discarded(delivery, about, self.now());
-        }
-        Ok(done)
-    }
-
-    /// Those of these deliveries that are in the store.
-    async fn known(&self, runs: Vec<RunId>) -> Result<Vec<Delivery>, StoreError> {
-        let mut known = Vec::with_capacity(runs.len());
-        for run in runs {
-            known.extend(self.parts.store.delivery(run).await?);
-        }
-        Ok(known)
-    }
-
-    async fn intervene(&self, interventions: Vec<Intervention>) -> Result<Vec<RunId>, StoreError> {
+    /// Does what people or rules ask for, and sees to what is ready because of it; replies the
+    /// runs that it changed.
+    async fn intervene(
+        self: &Arc<Self>,
+        interventions: Vec<Intervention>,
+    ) -> Result<Vec<RunId>, StoreError> {
         let transaction = Transaction {
             interventions,
             ..Transaction::default()
         };
-        Ok(self.parts.store.commit(transaction).await?.intervened)
+        let committed = self.parts.store.commit(transaction).await?;
+        self.feed_all(committed.released);
+        Ok(committed.intervened)
     }
 
     /// A few words on what a delivery is about.

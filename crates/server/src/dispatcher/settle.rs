@@ -1,70 +1,223 @@
-//! Writing down what must not be lost: ends of claims, and what follows from them.
+//! Writing down what must not be lost: ends of claims, together with what follows from them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use wakeful_core::{
-    delivery::{DeadReason, Failure, FailureKind},
+    delivery::{DeadReason, Failure, FailureKind, Next, settlement},
+    event::Event,
+    flow::Outcome,
     limits,
-    name::FunctionName,
+    name::{FunctionName, TriggerId},
     port::{
-        Claim, Committed, Delivery, End, ExpiredQuery, Intervention, Settled, Settlement,
+        Committed, Condition, Delivery, End, ExpiredQuery, Intervention, Settled, Settlement,
         StoreError, Transaction,
     },
+    time::Timestamp,
 };
+use wakeful_workers::WorkerRef;
 
-use super::Inner;
+use super::{
+    Inner,
+    attempt::ready_since,
+    consequences::{Concluded, How},
+    gates::Taken,
+    submit::Prepared,
+};
+use crate::{
+    live::{Duty, Version},
+    recorder::Ended,
+};
 
 /// The wait before a settlement that failed is tried again, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// And the longest such wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// An attempt that is over.
+pub(super) struct Attempted {
+    /// The deliveries it served.
+    pub deliveries: Vec<(Delivery, Arc<Event>)>,
+    /// How each of them came out.
+    pub outcomes: Vec<Result<Bytes, Failure>>,
+    /// Where it ran.
+    pub worker: WorkerRef,
+    /// The version that ran it.
+    pub version: Arc<Version>,
+    /// What it was to do.
+    pub duty: Duty,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What the outcome of one delivery means.
+struct Verdict {
+    end: End,
+    next: Option<Next>,
+}
+
 impl Inner {
-    /// A delivery whose payload is gone or damaged cannot run, ever.
-    pub(super) async fn bury(&self, delivery: Delivery) {
-        let (at, reason) = (self.now(), DeadReason::Damaged);
-        let failure = Failure::ours(
-            FailureKind::NotStarted,
-            format!(
-                "event {} cannot be read back from the store",
-                delivery.event
-            ),
-        );
-        let end = End::Dead {
-            reason,
-            at,
-            failure: Some(failure),
+    /// Settles what an attempt served, in one transaction with everything that follows from it.
+    pub(super) async fn conclude(self: &Arc<Self>, attempted: Attempted, taken: &Taken) {
+        let now = self.now();
+        let verdicts: Vec<Verdict> = (attempted.deliveries.iter().zip(&attempted.outcomes))
+            .map(|((delivery, _), outcome)| verdict(outcome, delivery, &attempted, now))
+            .collect();
+        let concluded = attempted
+            .deliveries
+            .iter()
+            .zip(&attempted.outcomes)
+            .zip(&verdicts);
+        let concluded: Vec<Concluded<'_>> = concluded
+            .filter_map(|(((delivery, event), outcome), verdict)| {
+                Some(Concluded {
+                    delivery,
+                    event: Some(event),
+                    flow: &attempted.duty.flow,
+                    how: how(outcome, &verdict.end)?,
+                })
+            })
+            .collect();
+        let follows = self.consequences(&concluded);
+        let settlements = attempted.deliveries.iter().zip(&verdicts);
+        let mut transaction = Transaction {
+            settlements: settlements
+                .map(|((delivery, _), verdict)| Settlement {
+                    claim: delivery.claim(self.parts.store.epoch()),
+                    end: verdict.end.clone(),
+                })
+                .collect(),
+            ..Transaction::default()
         };
-        if self.settle(&delivery, end).await {
+        drop(concluded);
+        depend(&mut transaction, &follows);
+        match self.insist(transaction).await {
+            Ok(committed) => {
+                let settled = committed.settled.clone();
+                self.begin(follows, committed);
+                self.settled(attempted, verdicts, &settled, taken, now)
+                    .await;
+            }
+            Err(error) => {
+                for (delivery, _) in &attempted.deliveries {
+                    tracing::error!(run = %delivery.id, %error, "a run could not be settled");
+                }
+            }
+        }
+    }
+
+    /// Records what was settled, and sees to what waits because of it.
+    async fn settled(
+        self: &Arc<Self>,
+        attempted: Attempted,
+        verdicts: Vec<Verdict>,
+        settled: &[Settled],
+        taken: &Taken,
+        now: Timestamp,
+    ) {
+        let Some(trigger) = attempted
+            .deliveries
+            .first()
+            .map(|(one, _)| one.trigger.clone())
+        else {
+            return;
+        };
+        let (mut again, mut held, mut turns) = (false, false, Vec::new());
+        let deliveries = attempted.deliveries.iter().zip(attempted.outcomes);
+        for (((delivery, event), outcome), (verdict, settled)) in
+            deliveries.zip(verdicts.iter().zip(settled))
+        {
+            let stale = *settled == Settled::Stale;
+            let said = match stale {
+                true => Outcome::Free,
+                false => Outcome::of(outcome.as_ref().err().map(|failure| failure.kind)),
+            };
+            turns.extend(taken.ended(delivery, said, now));
+            if stale {
+                tracing::warn!(run = %delivery.id, "a stale settlement was refused");
+                continue;
+            }
+            let ended = Ended {
+                version: &attempted.version.id,
+                worker: attempted.worker,
+                started_at: attempted.started_at,
+                waited: attempted.started_at.since(ready_since(delivery)),
+                took: attempted.took,
+                outcome,
+                next: verdict.next,
+                now,
+            };
+            self.parts.recorder.ended(delivery, event, ended);
+            again |= matches!(verdict.next, Some(Next::Retry { .. }));
+            held |= matches!(verdict.next, Some(Next::HoldForVersion));
+        }
+        let version = &attempted.version;
+        if held {
+            again |= self
+                .release_if_replaced(&version.function.name, &version.id)
+                .await;
+        }
+        self.follow(&trigger, turns).await;
+        if again {
+            self.feed(&trigger);
+        }
+    }
+
+    /// A delivery whose payload is gone or damaged cannot run, ever.
+    pub(super) async fn bury(self: &Arc<Self>, delivery: Delivery) {
+        let at = self.now();
+        let message = format!(
+            "event {} cannot be read back from the store",
+            delivery.event
+        );
+        let failure = Failure::ours(FailureKind::NotStarted, message);
+        let end = End::Dead {
+            reason: DeadReason::Damaged,
+            at,
+            failure: Some(failure.clone()),
+        };
+        let how = How::Dead(DeadReason::Damaged, Some(&failure));
+        let follows = self.consequences_of(&delivery, None, how);
+        if self.settle_with(&delivery, end, follows).await {
             let about = delivery.trigger.to_string();
-            self.parts.recorder.dead(&delivery, about, reason, at);
+            (self.parts.recorder).dead(&delivery, about, DeadReason::Damaged, at);
         }
     }
 
     /// A claim that led to nothing ends, uncharged.
-    pub(super) async fn give_back(&self, delivery: Delivery) {
+    pub(super) async fn give_back(self: &Arc<Self>, delivery: Delivery) {
         let end = End::Retry {
             at: self.now(),
             charged: false,
             alone: delivery.alone,
             failure: None,
         };
-        self.settle(&delivery, end).await;
+        self.settle_with(&delivery, end, Prepared::default()).await;
     }
 
     /// Writes down how a claim ended. True when that is on disk; otherwise the next start of the
     /// server queues the delivery again.
-    pub(super) async fn settle(&self, delivery: &Delivery, end: End) -> bool {
-        let settlement = Settlement {
-            claim: self.claim_of(delivery),
-            end,
-        };
-        let transaction = Transaction {
-            settlements: vec![settlement],
+    pub(super) async fn settle_with(
+        self: &Arc<Self>,
+        delivery: &Delivery,
+        end: End,
+        follows: Prepared,
+    ) -> bool {
+        let mut transaction = Transaction {
+            settlements: vec![Settlement {
+                claim: delivery.claim(self.parts.store.epoch()),
+                end,
+            }],
             ..Transaction::default()
         };
+        depend(&mut transaction, &follows);
         match self.insist(transaction).await {
-            Ok(committed) if committed.settled == [Settled::Applied] => true,
+            Ok(committed) if committed.settled == [Settled::Applied] => {
+                self.begin(follows, committed);
+                true
+            }
             Ok(_) => {
                 tracing::warn!(run = %delivery.id, "a stale settlement was refused");
                 false
@@ -76,17 +229,8 @@ impl Inner {
         }
     }
 
-    fn claim_of(&self, delivery: &Delivery) -> Claim {
-        Claim {
-            run: delivery.id,
-            epoch: self.parts.store.epoch(),
-            start: delivery.starts,
-        }
-    }
-
-    /// Commits, again and again while the store refuses for reasons that may pass: a full disk
-    /// gets room again. Ends with the dispatcher.
-    async fn insist(&self, transaction: Transaction) -> Result<Committed, StoreError> {
+    /// Commits what must not be lost, trying again while that may help.
+    pub(super) async fn insist(&self, transaction: Transaction) -> Result<Committed, StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match self.parts.store.commit(transaction.clone()).await {
@@ -133,25 +277,55 @@ impl Inner {
     }
 
     /// What has grown too old becomes a dead letter without being started.
-    pub(super) async fn expire(&self, old: &[Delivery]) -> Result<(), StoreError> {
-        let at = self.now();
+    pub(super) async fn expire(self: &Arc<Self>, old: &[Delivery]) -> Result<(), StoreError> {
         for some in old.chunks(limits::SWEEP_STEP) {
-            let expire = |delivery: &Delivery| Intervention::Expire {
-                run: delivery.id,
-                at,
-            };
-            let done = self.intervene(some.iter().map(expire).collect()).await?;
-            for delivery in some.iter().filter(|delivery| done.contains(&delivery.id)) {
-                let about = self.about(delivery).await;
-                let reason = DeadReason::TooOld;
-                self.parts.recorder.dead(delivery, about, reason, at);
+            let (told, silent): (Vec<&Delivery>, Vec<&Delivery>) = some
+                .iter()
+                .partition(|delivery| self.somebody_listens(delivery));
+            self.expire_together(&silent, Prepared::default()).await?;
+            for delivery in told {
+                let event = self.parts.store.event(delivery.event).await.ok().flatten();
+                let failure = delivery.failure.as_ref();
+                let how = How::Dead(DeadReason::TooOld, failure);
+                let follows = self.consequences_of(delivery, event.as_ref(), how);
+                self.expire_together(&[delivery], follows).await?;
             }
         }
         Ok(())
     }
 
+    async fn expire_together(
+        self: &Arc<Self>,
+        old: &[&Delivery],
+        follows: Prepared,
+    ) -> Result<(), StoreError> {
+        if old.is_empty() {
+            return Ok(());
+        }
+        let at = self.now();
+        let expire = |delivery: &&Delivery| Intervention::Expire {
+            run: delivery.id,
+            at,
+        };
+        let mut transaction = Transaction {
+            interventions: old.iter().map(expire).collect(),
+            ..Transaction::default()
+        };
+        depend(&mut transaction, &follows);
+        let committed = self.parts.store.commit(transaction).await?;
+        let done = committed.intervened.clone();
+        if !done.is_empty() {
+            self.begin(follows, committed);
+        }
+        for delivery in old.iter().filter(|delivery| done.contains(&delivery.id)) {
+            let about = self.about(delivery).await;
+            (self.parts.recorder).dead(delivery, about, DeadReason::TooOld, at);
+        }
+        Ok(())
+    }
+
     /// The same for all that is queued or held, whether or not anything live owns its trigger.
-    pub(super) async fn expire_all(&self) -> Result<(), StoreError> {
+    pub(super) async fn expire_all(self: &Arc<Self>) -> Result<(), StoreError> {
         let now = self.now();
         let mut after = None;
         loop {
@@ -163,6 +337,48 @@ impl Inner {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Feeds triggers of which something became ready.
+    pub(super) fn feed_all(self: &Arc<Self>, released: Vec<TriggerId>) {
+        for trigger in released {
+            self.feed(&trigger);
+        }
+    }
+}
+
+/// Adds to a transaction what follows from it: then it is all or nothing.
+fn depend(transaction: &mut Transaction, follows: &Prepared) {
+    if !follows.is_empty() {
+        follows.write_into(transaction);
+        transaction.condition = Condition::IfApplied;
+    }
+}
+
+/// What the outcome means, by the rules of `core::delivery`.
+fn verdict(
+    outcome: &Result<Bytes, Failure>,
+    delivery: &Delivery,
+    attempted: &Attempted,
+    now: Timestamp,
+) -> Verdict {
+    let (end, next) = settlement(
+        outcome.as_ref().map(|_| ()).map_err(Clone::clone),
+        delivery,
+        &attempted.duty.retry,
+        &attempted.version.id,
+        now,
+        rand::random::<f64>(),
+    );
+    Verdict { end, next }
+}
+
+/// What destinations are told of; nothing while it goes on.
+fn how<'a>(outcome: &'a Result<Bytes, Failure>, end: &End) -> Option<How<'a>> {
+    match (outcome, end) {
+        (Ok(result), End::Succeeded) => Some(How::Succeeded(result)),
+        (outcome, End::Dead { reason, .. }) => Some(How::Dead(*reason, outcome.as_ref().err())),
+        _ => None,
     }
 }
 

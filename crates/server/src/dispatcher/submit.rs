@@ -1,29 +1,32 @@
 //! Taking events in: one submission, one transaction.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use wakeful_core::{
-    delivery::State,
     event::{Event, Origin},
-    id::{EventId, RunId},
-    limits,
-    name::{FunctionName, TriggerId},
+    id::EventId,
+    name::{TopicName, TriggerId},
     port::{
-        Arrival, Committed, Dedup, Delivery, NewDelivery, Receipt, Reply, Sink, Submission,
-        SubmitError, Transaction,
+        Arrival, Committed, NewDelivery, Receipt, Reply, Sink, Submission, SubmitError, Transaction,
     },
-    retry::RetryPolicy,
+    time::Timestamp,
 };
-use wakeful_workers::Slot;
 
-use super::{Dispatcher, Inner, attempt::Start};
-use crate::live::{Duty, Live, Version, source_uri};
+use super::{Dispatcher, Inner, attempt::Start, gates::Taken, owed::stored, place::Place};
+use crate::live::{Duty, Live, Version};
 
 impl Sink for Dispatcher {
     fn submit(&self, submission: Submission) -> Reply<Receipt, SubmitError> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move { inner.submit(submission).await })
     }
+}
+
+/// Events with what they are owed, before the commit.
+#[derive(Default)]
+pub(super) struct Prepared {
+    events: Vec<Arc<Event>>,
+    planned: Vec<Planned>,
 }
 
 /// A delivery that is about to be committed, with the place that was reserved for it.
@@ -34,9 +37,34 @@ struct Planned {
 }
 
 struct Reserved {
-    slot: Slot,
+    place: Place,
     version: Arc<Version>,
     duty: Duty,
+    taken: Taken,
+}
+
+impl Prepared {
+    /// What of it the transaction writes.
+    pub(super) fn write_into(&self, transaction: &mut Transaction) {
+        let events = self.events.iter().map(|event| Event::clone(event));
+        transaction.events.extend(events);
+        let deliveries = self.planned.iter().map(|plan| plan.delivery.clone());
+        transaction.deliveries.extend(deliveries);
+    }
+
+    /// Adds what another one has.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.planned.extend(other.planned);
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(super) fn ids(&self) -> Vec<EventId> {
+        self.events.iter().map(|event| event.key).collect()
+    }
 }
 
 impl Inner {
@@ -47,140 +75,52 @@ impl Inner {
         if self.closed.is_cancelled() {
             return Err(SubmitError::Stopping);
         }
-        let mut planned = Vec::new();
-        let mut events = Vec::with_capacity(submission.arrivals.len());
-        for arrival in submission.arrivals {
-            let dedup = arrival.dedup_id.clone();
-            let event = Arc::new(self.event(arrival));
-            self.plan(&event, dedup.as_deref(), &mut planned);
-            events.push(event);
-        }
-        let receipt_events = events.iter().map(|event| event.key).collect();
-        let transaction = Transaction {
-            events: events.iter().map(|event| Event::clone(event)).collect(),
-            deliveries: planned.iter().map(|plan| plan.delivery.clone()).collect(),
+        let prepared = self.prepare(submission.arrivals)?;
+        let mut transaction = Transaction {
             checkpoints: submission.checkpoint.into_iter().collect(),
             objects: submission.objects,
             ..Transaction::default()
         };
-        self.accept(planned, transaction, receipt_events).await
-    }
-
-    /// Commits one delivery that no trigger of the manifest asks for: an invocation by name.
-    pub(super) async fn submit_for(
-        self: &Arc<Self>,
-        event: Event,
-        function: FunctionName,
-        trigger: TriggerId,
-    ) -> Result<Receipt, SubmitError> {
-        if self.closed.is_cancelled() {
-            return Err(SubmitError::Stopping);
-        }
-        let event = Arc::new(event);
-        let delivery = self.new_delivery(&event, function, trigger, &RetryPolicy::default(), None);
-        let planned = vec![self.with_place(delivery, &event)];
-        let transaction = Transaction {
-            events: vec![Event::clone(&event)],
-            deliveries: planned.iter().map(|plan| plan.delivery.clone()).collect(),
-            ..Transaction::default()
-        };
-        self.accept(planned, transaction, vec![event.key]).await
-    }
-
-    /// Commits, then starts: to the end, also when nobody waits for the receipt any more.
-    async fn accept(
-        self: &Arc<Self>,
-        planned: Vec<Planned>,
-        transaction: Transaction,
-        events: Vec<EventId>,
-    ) -> Result<Receipt, SubmitError> {
+        prepared.write_into(&mut transaction);
         let inner = Arc::clone(self);
+        // To the end, also when nobody waits for the receipt any more.
         let work = async move {
             let committed = inner.parts.store.commit(transaction).await?;
-            let runs = inner.begin(planned, &committed);
-            Ok(Receipt {
-                events,
-                runs,
-                duplicates: committed.duplicates.len(),
-            })
+            Ok(inner.begin(prepared, committed))
         };
         self.to_the_end(work).await
     }
 
-    /// The envelope around what a source handed in.
-    pub(super) fn event(&self, arrival: Arrival) -> Event {
-        let key = self.parts.ids.event(self.now());
-        let (kind, name) = match &arrival.origin {
-            Origin::Bucket(bucket) => ("bucket", bucket.as_str()),
-            Origin::Table(database, _) => ("database", database.as_str()),
-            Origin::Schedule(trigger) => ("schedule", trigger.as_str()),
-            Origin::Http(trigger) => ("http", trigger.as_str()),
-            Origin::Invoke(function) => ("function", function.as_str()),
-        };
-        Event {
-            key,
-            id: arrival.dedup_id.unwrap_or_else(|| key.to_string()),
-            source: source_uri(&self.parts.scope, kind, name),
-            kind: format!("wakeful.{kind}.{}", arrival.verb),
-            origin: arrival.origin,
-            subject: arrival.subject,
-            time: arrival.time,
-            content_type: arrival.content_type,
-            data: arrival.data,
+    /// Gives what was handed in its envelope, and finds out what it is owed.
+    pub(super) fn prepare(&self, arrivals: Vec<Arrival>) -> Result<Prepared, SubmitError> {
+        let live = self.parts.live.load();
+        let mut prepared = Prepared::default();
+        for mut arrival in arrivals {
+            if let Origin::Topic(topic) = &arrival.origin {
+                declared(&live, topic)?;
+            }
+            let wishes = std::mem::take(&mut arrival.wishes);
+            let dedup_id = arrival.dedup_id.clone();
+            let event = Arc::new(self.event(arrival));
+            for delivery in self.owed(&live, &event, dedup_id.as_deref(), &wishes)? {
+                let plan = self.with_place(&live, delivery, &event);
+                prepared.planned.push(plan);
+            }
+            prepared.events.push(event);
         }
+        Ok(prepared)
     }
 
-    fn plan(&self, event: &Arc<Event>, dedup: Option<&str>, planned: &mut Vec<Planned>) {
-        let live: arc_swap::Guard<Arc<Live>> = self.parts.live.load();
-        for trigger in live.triggers.woken_by(event) {
-            let dedup = dedup.map(|id| Dedup {
-                key: format!("{}\n{id}", event.source),
-                window: limits::DEDUP_WINDOW,
-            });
-            let function = trigger.function.clone();
-            let delivery =
-                self.new_delivery(event, function, trigger.id.clone(), &trigger.retry, dedup);
-            planned.push(self.with_place(delivery, event));
-        }
-    }
-
-    fn new_delivery(
-        &self,
-        event: &Event,
-        function: FunctionName,
-        trigger: TriggerId,
-        retry: &RetryPolicy,
-        dedup: Option<Dedup>,
-    ) -> NewDelivery {
-        let now = self.now();
-        NewDelivery {
-            id: self.parts.ids.run(now),
-            scope: self.parts.scope.clone(),
-            event: event.key,
-            trigger,
-            function,
-            ordering_key: None,
-            ready_at: now,
-            expires_at: now.plus(retry.max_age),
-            claimed: false,
-            dedup,
-        }
-    }
-
-    /// Reserves a place on a worker when one is free now, nothing older waits for the trigger and
-    /// the server does not stop.
-    fn with_place(&self, mut delivery: NewDelivery, event: &Arc<Event>) -> Planned {
-        let start = (!self.stopping.is_cancelled() && !self.has_feeder(&delivery.trigger))
-            .then(|| {
-                let live = self.parts.live.load();
-                let (version, duty) = live.duty(&delivery.function, &delivery.trigger)?;
-                let slot = version.pool.try_reserve()?;
-                Some(Reserved {
-                    slot,
-                    version,
-                    duty,
-                })
-            })
+    /// Reserves a place when one is free now, nothing older waits for the trigger, its rules let
+    /// it start and the server does not stop. What was taken goes back by being dropped.
+    fn with_place(&self, live: &Live, mut delivery: NewDelivery, event: &Arc<Event>) -> Planned {
+        let waits = self.stopping.is_cancelled()
+            || delivery.dead.is_some()
+            || delivery.debounce.is_some()
+            || delivery.ready_at > self.now()
+            || self.has_feeder(&delivery.trigger);
+        let start = (!waits)
+            .then(|| self.reserve_now(live, &delivery))
             .flatten();
         delivery.claimed = start.is_some();
         Planned {
@@ -190,69 +130,93 @@ impl Inner {
         }
     }
 
-    /// After the commit: starts what was born claimed, wakes the feeders of the rest.
-    fn begin(self: &Arc<Self>, planned: Vec<Planned>, committed: &Committed) -> Vec<RunId> {
-        let mut runs = Vec::with_capacity(planned.len());
-        let mut waiting: HashSet<TriggerId> = HashSet::new();
-        for plan in planned {
-            if committed.duplicates.contains(&plan.delivery.id) {
+    fn reserve_now(&self, live: &Live, delivery: &NewDelivery) -> Option<Reserved> {
+        let (version, duty) = live.duty(&delivery.function, &delivery.trigger)?;
+        if duty.flow.batch.is_some() {
+            return None;
+        }
+        let place = self.place_now(&version, &duty)?;
+        let starts = [(delivery.id, &delivery.keys)];
+        let taken = self.take(&delivery.trigger, &duty.flow, &starts)?;
+        Some(Reserved {
+            place,
+            version,
+            duty,
+            taken,
+        })
+    }
+
+    /// After the commit: starts what was born claimed, sees to it that the rest is fed.
+    pub(super) fn begin(self: &Arc<Self>, prepared: Prepared, committed: Committed) -> Receipt {
+        let now = self.now();
+        let mut receipt = Receipt {
+            events: prepared.ids(),
+            runs: Vec::with_capacity(prepared.planned.len()),
+            duplicates: committed.duplicates,
+        };
+        let mut waiting: HashMap<TriggerId, Timestamp> = HashMap::new();
+        for plan in prepared.planned {
+            let run = plan.delivery.id;
+            let repeats = receipt.duplicates.iter().find(|(new, _)| *new == run);
+            if let Some((_, of)) = repeats {
+                self.parts
+                    .recorder
+                    .skipped(&plan.delivery, &plan.event, *of, now);
                 continue;
             }
-            runs.push(plan.delivery.id);
-            let delivery = stored(plan.delivery);
-            self.parts.recorder.accepted(&delivery, &plan.event);
-            match plan.start {
-                Some(Reserved {
-                    slot,
-                    version,
-                    duty,
-                }) => {
-                    let ready_at = delivery.ready_at;
-                    let event = plan.event;
-                    self.start(Start {
-                        delivery,
-                        event,
-                        slot,
-                        version,
-                        duty,
-                        ready_at,
-                    });
-                }
-                None => {
-                    waiting.insert(delivery.trigger);
-                }
+            receipt.runs.push(run);
+            if let Some((old, _)) = committed.superseded.iter().find(|(_, by)| *by == run) {
+                let recorder = &self.parts.recorder;
+                recorder.superseded(*old, &plan.delivery, &plan.event, now);
+            }
+            if committed.unclaimed.contains(&run) {
+                // Whoever is ahead of it sees to it that it is fed.
+                let delivery = stored(plan.delivery, false, now);
+                self.parts.recorder.accepted(&delivery, &plan.event);
+                continue;
+            }
+            let ready_at = plan.delivery.ready_at;
+            if let Some(waits) = self.start_or_wait(plan, now) {
+                let earliest = waiting.entry(waits).or_insert(ready_at);
+                *earliest = ready_at.min(*earliest);
             }
         }
-        for trigger in waiting {
+        for (trigger, ready_at) in waiting {
+            self.feed_from(&trigger, ready_at);
+        }
+        for trigger in committed.released {
             self.feed(&trigger);
         }
-        runs
+        receipt
+    }
+
+    /// Starts it when it was born claimed; replies its trigger when it waits.
+    fn start_or_wait(self: &Arc<Self>, plan: Planned, now: Timestamp) -> Option<TriggerId> {
+        let delivery = stored(plan.delivery, plan.start.is_some(), now);
+        if delivery.dead.is_some() {
+            self.parts.recorder.born_dead(&delivery, &plan.event, now);
+            return None;
+        }
+        self.parts.recorder.accepted(&delivery, &plan.event);
+        let Some(reserved) = plan.start else {
+            return Some(delivery.trigger);
+        };
+        self.start(Start {
+            deliveries: vec![(delivery, plan.event)],
+            place: reserved.place,
+            version: reserved.version,
+            duty: reserved.duty,
+            taken: reserved.taken,
+        });
+        None
     }
 }
 
-/// A new delivery as the store has it after the commit.
-fn stored(new: NewDelivery) -> Delivery {
-    let started = u32::from(new.claimed);
-    Delivery {
-        partition: new.partition(),
-        state: if new.claimed {
-            State::Running
-        } else {
-            State::Queued
-        },
-        id: new.id,
-        scope: new.scope,
-        event: new.event,
-        trigger: new.trigger,
-        function: new.function,
-        ordering_key: new.ordering_key,
-        starts: started,
-        attempts: started,
-        ready_at: new.ready_at,
-        expires_at: new.expires_at,
-        alone: false,
-        held_for: None,
-        dead: None,
-        failure: None,
+/// Events of topics that nobody declared are refused: a typo would lose them.
+fn declared(live: &Live, topic: &TopicName) -> Result<(), SubmitError> {
+    let mut known = live.project.topics.keys();
+    match known.any(|pattern| pattern.matches(topic)) {
+        true => Ok(()),
+        false => Err(SubmitError::NoSuchTopic(topic.clone())),
     }
 }
