@@ -390,8 +390,9 @@ fn a_reload_keeps_what_stays_and_releases_what_a_breaker_held() {
     let mut same = breaker(key());
     same.rate = rate(None).rate;
     assert_eq!(gate.set_flow(Arc::new(same.clone())), []);
-    assert!(!gate.may_start(&head(3, "a", 0).keys, at(300)));
     assert!(!gate.may_start(&head(3, "b", 0).keys, at(99)));
+    assert!(gate.may_start(&head(3, "b", 0).keys, at(300)));
+    assert!(!gate.may_start(&head(3, "a", 0).keys, at(300)));
     same.breaker = None;
     assert_eq!(gate.set_flow(Arc::new(same)), gate.begin());
     assert!(gate.may_start(&head(3, "a", 0).keys, at(300)));

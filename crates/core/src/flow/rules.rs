@@ -84,8 +84,9 @@ pub struct KeyConcurrency {
     pub limit: u32,
 }
 
-/// `rate`: at most `limit` starts in any `per`, evenly spread after a burst of `burst`. Retries
-/// count: it is user code that is started. What exceeds it is held, never dropped.
+/// `rate`: `limit` starts per `per`, evenly spread after a burst of `burst`; any single `per` sees
+/// at most `limit + burst` of them. Retries count: it is user code that is started; a batch is one
+/// start. What exceeds it is held, never dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rate {
     /// At least 1.
