@@ -155,6 +155,11 @@ pub struct Function {
     pub per_worker: Option<u32>,
     /// A worker that had nothing to do for this long is ended.
     pub scale_down_after: Duration,
+    /// How its deliveries are tried again where no trigger says otherwise: also those that it was
+    /// invoked for by name.
+    pub retry: RetryPolicy,
+    /// How they flow, likewise.
+    pub flow: Arc<Flow>,
     /// What wakes it.
     pub triggers: Vec<Trigger>,
 }

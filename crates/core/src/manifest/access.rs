@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use super::{
     document::quoted,
     problem::Problem,
-    project::{Declared, Resources},
+    project::{Declared, Scene},
     reader::{Item, Words},
     sections::{self, ACCESS},
 };
@@ -32,7 +32,8 @@ const LEVELS: Words<'static, Level> = Words {
 };
 
 /// Reads `access` of the function called `function`.
-pub(super) fn read(item: Item<'_>, function: &str, resources: &Resources) -> Access {
+pub(super) fn read(item: Item<'_>, function: &str, scene: &Scene<'_>) -> Access {
+    let resources = &scene.resources;
     debug_assert_eq!(LEVELS.known.len(), sections::LEVELS.len());
     let what = format!("`access` of function `{function}`");
     let Some(fields) = item.fields(&ACCESS, what) else {
@@ -42,8 +43,12 @@ pub(super) fn read(item: Item<'_>, function: &str, resources: &Resources) -> Acc
         read_net(net);
     }
     Access {
-        topics: Vec::new(),
-        functions: Vec::new(),
+        topics: (fields.get("topic"))
+            .map(|item| each(item, TOPICS, |item| resources.topics.pattern(item)))
+            .unwrap_or_default(),
+        functions: (fields.get("function"))
+            .map(|item| each(item, FUNCTIONS, |item| scene.function(item)))
+            .unwrap_or_default(),
         buckets: (fields.get("bucket"))
             .map(|item| levels(item, &resources.buckets))
             .unwrap_or_default(),
@@ -51,6 +56,28 @@ pub(super) fn read(item: Item<'_>, function: &str, resources: &Resources) -> Acc
             .map(|item| levels(item, &resources.databases))
             .unwrap_or_default(),
     }
+}
+
+const TOPICS: &str = "an array of topics, such as [\"orders.*\"]";
+const FUNCTIONS: &str = "an array of functions, such as [\"report\"]";
+
+/// Reads an array of names in which none may stand twice.
+fn each<T: PartialEq>(
+    item: Item<'_>,
+    expected: &str,
+    read: impl Fn(Item<'_>) -> Option<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    for entry in item.array(expected).into_iter().flatten() {
+        match read(entry) {
+            Some(found) if all.contains(&found) => {
+                let message = format!("{} says this twice", entry.title());
+                entry.refuse(message, "leave one of them out");
+            }
+            found => all.extend(found),
+        }
+    }
+    all
 }
 
 fn levels<N>(item: Item<'_>, declared: &Declared) -> BTreeMap<N, Level>

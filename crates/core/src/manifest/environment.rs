@@ -64,12 +64,16 @@ fn replace(base_key: &mut Key, base: &mut Node, key: &Key, node: &Node, path: &m
     }
 }
 
-/// Whether a table at this path is one value: `{ env = … }` over `{ secret = … }` replaces it.
+/// Whether a table at this path is one value: `{ env = … }` over `{ secret = … }` replaces it, and
+/// so does one destination another.
 fn is_setting(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     matches!(
         path.as_slice(),
-        ["database", _, "url"] | ["function", _, "env", _]
+        ["database", _, "url"]
+            | ["function", _, "env", _]
+            | ["function", _, "on_success" | "on_failure"]
+            | ["function", _, "routes", _, "on_success" | "on_failure"]
     )
 }
 

@@ -1,7 +1,9 @@
 //! `[function.NAME]`.
 
+use std::sync::Arc;
+
 use super::{
-    access, code, duration,
+    access, code, duration, flow,
     project::Scene,
     reader::{Fields, Item, Words},
     retry, routes,
@@ -10,6 +12,7 @@ use super::{
     trigger::{self, Bases},
 };
 use crate::{
+    flow::Flow,
     limits,
     name::FunctionName,
     project::{Auth, Function, NodeMajor, Style},
@@ -50,7 +53,7 @@ pub(super) fn read(name: FunctionName, item: Item<'_>, scene: &Scene<'_>) -> Opt
     let fields = item.fields(&FUNCTION, format!("function `{name}`"))?;
     let path = match fields.get("code") {
         Some(given) => code::read(given, scene.files),
-        None => code::find(item, &scene.functions, scene.files),
+        None => code::find(item, &scene.functions.names, scene.files),
     };
     let style = fields.get("style").and_then(|item| item.word(&STYLES));
     let node = (fields.get("node"))
@@ -58,22 +61,28 @@ pub(super) fn read(name: FunctionName, item: Item<'_>, scene: &Scene<'_>) -> Opt
         .unwrap_or(scene.node);
     let env = fields.get("env").map(setting::read_env).unwrap_or_default();
     let access = (fields.get("access"))
-        .map(|item| access::read(item, name.as_str(), &scene.resources))
+        .map(|item| access::read(item, name.as_str(), scene))
         .unwrap_or_default();
     let limits = Limits::read(&fields);
     let bases = Bases {
         function: &name,
+        fields: &fields,
+        flow: flow::read_defaults(&fields, &Flow::default(), scene),
+        concurrency: limits.concurrency,
         retry: (fields.get("retry")).map_or_else(RetryPolicy::default, |item| {
             retry::read(item, &RetryPolicy::default())
         }),
         auth: fields.get("auth").and_then(|item| item.word(&AUTHS)),
         says_auth: fields.get("auth").is_some(),
     };
+    flow::check_defaults(&bases);
     let mut found = trigger::read_all(&fields, &bases, scene);
     found.extend(routes::read_table(&fields, &bases, scene));
     trigger::refuse_twins(&found, &fields);
     trigger::demand_auth(&found, &fields, &bases, scene);
+    flow::warn_of_idle_defaults(&found, &bases);
     scene.endpoints.add(&found);
+    let (retry, flow) = (bases.retry, Arc::new(bases.flow));
     Some(Function {
         code: path?,
         style,
@@ -86,6 +95,8 @@ pub(super) fn read(name: FunctionName, item: Item<'_>, scene: &Scene<'_>) -> Opt
         concurrency: limits.concurrency,
         per_worker: limits.per_worker,
         scale_down_after: limits.scale_down_after,
+        retry,
+        flow,
         triggers: found.into_iter().map(|found| found.trigger).collect(),
         name,
     })

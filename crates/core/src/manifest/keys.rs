@@ -10,6 +10,8 @@ pub(super) struct Section {
     pub(super) keys: &'static [Key],
     /// Keys that the contract names and this version does not support.
     pub(super) later: &'static [&'static str],
+    /// Keys of which exactly one must be there; none when that does not hold for this table.
+    pub(super) one_of: &'static [&'static str],
     /// Where its keys belong, to finish the sentence "`x` belongs …".
     pub(super) place: &'static str,
     /// Sections whose keys are easily written here.
@@ -56,6 +58,12 @@ pub(super) enum Shape {
         most: u32,
     },
     NodeMajor,
+    Boolean,
+    DurationOrBoolean,
+    /// A key expression: a path into the event, or several.
+    Key,
+    /// A rule about deliveries: a table, a short form of it, or `false` for no such rule.
+    Rule(Short, &'static Section),
     /// A text, or where it is read from.
     Setting,
     /// Settings under names of the user's.
@@ -73,6 +81,18 @@ pub(super) enum Shape {
     TextOr(&'static Section),
     /// A text or a table, under names of the user's.
     TextOrNamed(&'static Section),
+}
+
+/// How a rule may be written without its table.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Short {
+    None,
+    Text(&'static [&'static str]),
+    Duration,
+    /// As a key expression.
+    Key,
+    /// As `true`, for what holds when nothing is said.
+    Default,
 }
 
 impl Section {

@@ -3,7 +3,8 @@
 //!
 //! The way through: `document` parses TOML into a tree that keeps the place of everything,
 //! `environment` merges one environment's settings over it, and `project`, `function`, `trigger`
-//! and `routes` read the merged tree through `reader`. `sections` lists every key there is; the
+//! and `routes` read the merged tree through `reader`; `flow` and `retry` read what a trigger, a
+//! route or a function says of its deliveries. `sections` lists every key there is; the
 //! reader knows no other, and `schema` is made from the same list. Nothing here opens a file:
 //! whether a function's code exists is asked of [`Files`].
 
@@ -12,8 +13,10 @@ mod code;
 mod document;
 mod duration;
 mod environment;
+mod events;
 mod filter;
 mod fix;
+mod flow;
 mod function;
 mod keys;
 mod problem;
@@ -27,6 +30,7 @@ mod sections;
 mod sections_tests;
 mod setting;
 mod size;
+mod topic;
 mod trigger;
 
 use std::path::Path;

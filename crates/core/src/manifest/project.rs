@@ -3,17 +3,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     str::FromStr,
+    time::Duration,
 };
 
 use super::{
     Files,
     document::{Kind, Node, Span, Table},
-    environment, function,
+    duration, environment, events, function,
     problem::{self, Problem, Report},
     reader::{Fields, Item, parse_name},
     routes::Endpoints,
-    sections::{BUCKET, DATABASE, ENVIRONMENT, PROJECT},
+    sections::{ARCHIVE, BUCKET, DATABASE, ENVIRONMENT, PROJECT},
     setting,
+    topic::{self, Topics},
 };
 use crate::{
     limits,
@@ -28,12 +30,20 @@ pub(super) struct Scene<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) node: NodeMajor,
     pub(super) resources: Resources,
-    /// The names of all functions, as written.
-    pub(super) functions: BTreeSet<String>,
+    pub(super) functions: Declared,
     pub(super) endpoints: Endpoints,
 }
 
 impl Scene<'_> {
+    /// A function of this project by name.
+    pub(super) fn function(&self, item: Item<'_>) -> Option<FunctionName> {
+        let text = item.text("the name of a function")?;
+        if self.functions.names.contains(text) {
+            return text.parse().ok();
+        }
+        self.functions.resolve(text, item.span(), item.report)
+    }
+
     /// Whether leniency is allowed.
     pub(super) fn is_dev(&self) -> bool {
         self.environment.as_str() == "dev"
@@ -44,13 +54,14 @@ impl Scene<'_> {
 pub(super) struct Resources {
     pub(super) buckets: Declared,
     pub(super) databases: Declared,
+    pub(super) topics: Topics,
 }
 
 /// The resources of one kind, as written: also those with a mistake of their own, so that one
 /// mistake is not reported at every place that refers to it.
 pub(super) struct Declared {
     pub(super) kind: &'static str,
-    names: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
 }
 
 impl Declared {
@@ -84,7 +95,7 @@ impl Declared {
 }
 
 /// A name as it would be written in a table's header.
-fn header(name: &str) -> String {
+pub(super) fn header(name: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if name.bytes().all(bare) {
         name.to_owned()
@@ -203,18 +214,22 @@ fn read_merged(
         resources: Resources {
             buckets: declared(&fields, "bucket"),
             databases: declared(&fields, "database"),
+            topics: Topics::of(declared(&fields, "topic")),
         },
-        functions: declared(&fields, "function").names,
+        functions: declared(&fields, "function"),
         endpoints: Endpoints::default(),
     };
     let buckets = named(&fields, "bucket", read_bucket);
     let databases = named(&fields, "database", read_database);
+    let topics = named(&fields, "topic", topic::read);
+    let events = (fields.get("events")).and_then(|item| events::read(item, &scene));
+    let keep_events = (fields.get("archive")).and_then(read_archive);
     let functions = read_functions(&fields, &scene);
     scene.endpoints.refuse_collisions(report);
     Some(Project {
-        topics: BTreeMap::new(),
-        events: None,
-        keep_events: limits::EVENT_RETENTION,
+        topics,
+        events,
+        keep_events: keep_events.unwrap_or(limits::EVENT_RETENTION),
         name: name?,
         environment: environment.clone(),
         node,
@@ -311,6 +326,12 @@ fn check_scheme(url: Item<'_>) {
             format!("expected `sqlite:` and the path of a file, such as \"sqlite:{path}\""),
         );
     }
+}
+
+fn read_archive(item: Item<'_>) -> Option<Duration> {
+    let fields = item.fields(&ARCHIVE, "`[archive]`")?;
+    let keep = fields.required("keep", "keep = \"7d\"")?;
+    duration::read(keep, limits::MIN_KEEP_EVENTS..=limits::MAX_KEEP_EVENTS)
 }
 
 fn read_functions(fields: &Fields<'_>, scene: &Scene<'_>) -> BTreeMap<FunctionName, Function> {

@@ -81,6 +81,23 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// A boolean, if the value is one.
+    pub(super) fn as_boolean(self) -> Option<bool> {
+        match self.node.kind {
+            Kind::Boolean(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(self) -> Option<bool> {
+        let value = self.as_boolean();
+        if value.is_none() {
+            self.wrong_kind("true or false, without quotes");
+        }
+        value
+    }
+
     /// Whether the value is a table.
     pub(super) fn is_table(self) -> bool {
         matches!(self.node.kind, Kind::Table(_))
@@ -236,6 +253,42 @@ impl<'a> Fields<'a> {
         assert!(self.section.knows(key), "`{key}` stands in no list of keys");
         let (key, node) = self.table.get(key)?;
         Some(Item::of(key, node, self.report))
+    }
+
+    /// The value under a key, if this section has such a key at all.
+    pub(super) fn find(&self, key: &'static str) -> Option<Item<'a>> {
+        self.section.knows(key).then(|| self.get(key)).flatten()
+    }
+
+    /// The one of the section's alternatives that is there. None, and several, are reported:
+    /// `missing` ends the sentence that something "does not say …", `alone` says why there is one.
+    pub(super) fn only_one(&self, missing: &str, many: &str, alone: &str) -> Option<Item<'a>> {
+        let names = self.section.one_of;
+        let given: Vec<_> = self.keys(|key| names.contains(&key)).collect();
+        match given.as_slice() {
+            [one] => Some(*one),
+            [] => {
+                // One that is misspelt or not supported yet was reported already.
+                let later = self.keys(|key| self.section.later.contains(&key)).next();
+                if later.is_none() && !names.iter().any(|name| self.attempts(name)) {
+                    let message = format!("{} does not say {missing}", self.what);
+                    let help = format!("add one of {}", suggest::one_of(names.iter().copied()));
+                    self.report
+                        .problem(Problem::at(self.at, message).help(help));
+                }
+                None
+            }
+            [first, second, ..] => {
+                let (what, one, other) = (&self.what, first.name, second.name);
+                let message = format!("{what} has two {many}: `{one}` and `{other}`");
+                self.report.problem(
+                    Problem::at(second.key_span(), message)
+                        .also(first.key_span(), "the first one")
+                        .help(alone),
+                );
+                None
+            }
+        }
     }
 
     /// The value under a key that must be there; `example` shows how to write it.

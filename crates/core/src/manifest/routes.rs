@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::{
     document::{Span, quoted},
+    flow,
     problem::{Problem, Report},
     project::Scene,
     reader::{Fields, Item, parse_name},
@@ -53,28 +54,35 @@ pub(super) fn read_table(fields: &Fields<'_>, bases: &Bases<'_>, scene: &Scene<'
     entries
         .filter_map(|(key, item)| {
             let route = parse(&key.name, &key.span, item.report);
-            let common = common(item, bases);
-            let (route, common) = (route?, common?);
+            let read = common(item, bases, scene);
+            let (route, (common, fields)) = (route?, read?);
             let on = On::Http(common.endpoint(route, bases, scene));
+            if let Some(fields) = fields {
+                flow::check_trigger(&fields, &on, &common, bases);
+            }
             Some(common.place(on, bases, key.span.clone()))
         })
         .collect()
 }
 
-fn common(item: Item<'_>, bases: &Bases<'_>) -> Option<Common> {
+/// What an entry of `routes` says, and its keys when it is a table.
+fn common<'a>(
+    item: Item<'a>,
+    bases: &Bases<'_>,
+    scene: &Scene<'_>,
+) -> Option<(Common, Option<Fields<'a>>)> {
     if item.is_table() {
         let what = format!(
             "route {} of function `{}`",
             quoted(item.name),
             bases.function
         );
-        return item
-            .fields(&ROUTE, what)
-            .map(|fields| Common::read(&fields, bases));
+        let fields = item.fields(&ROUTE, what)?;
+        return Some((Common::read(&fields, bases, scene), Some(fields)));
     }
     let text = item.text(&format!("{HANDLER}, or {{ handler = \"getBook\" }}"))?;
     let handler = parse_name(text, item.span(), item.report)?;
-    Some(Common::with_handler(Some(handler), bases))
+    Some((Common::with_handler(Some(handler), bases), None))
 }
 
 fn parse(text: &str, span: &Span, report: &Report) -> Option<Route> {
@@ -109,7 +117,7 @@ fn parse_method(text: &str, span: &Span, report: &Report) -> Option<&'static str
     found.copied()
 }
 
-fn check_path(path: &str, span: &Span, report: &Report) -> Option<String> {
+pub(super) fn check_path(path: &str, span: &Span, report: &Report) -> Option<String> {
     match fault(path) {
         None => Some(path.to_owned()),
         Some((fault, help)) => {
@@ -245,7 +253,7 @@ pub(super) struct Endpoints(RefCell<Vec<Endpoint>>);
 struct Endpoint {
     method: Option<String>,
     path: String,
-    function: String,
+    owner: String,
     at: Span,
 }
 
@@ -278,11 +286,23 @@ impl Endpoints {
                 On::Http(on) => Some(Endpoint {
                     method: on.method.clone(),
                     path: on.path.clone(),
-                    function: placed.trigger.function.to_string(),
+                    owner: format!("function `{}`", placed.trigger.function),
                     at: placed.at.clone(),
                 }),
                 _ => None,
             });
+        self.0.borrow_mut().extend(endpoints);
+    }
+
+    /// Adds those of `[events]`, which stands at `at`.
+    pub(super) fn add_events(&self, path: &str, at: &Span) {
+        let paths = [path.to_owned(), format!("{path}/{{topic}}")];
+        let endpoints = paths.map(|path| Endpoint {
+            method: Some("POST".to_owned()),
+            path,
+            owner: "`[events]`".to_owned(),
+            at: at.clone(),
+        });
         self.0.borrow_mut().extend(endpoints);
     }
 
@@ -311,10 +331,7 @@ fn collision(endpoint: &Endpoint, other: Option<&Endpoint>) -> Problem {
         return problem.help("a request could go to either; make the paths differ");
     };
     problem
-        .also(
-            &other.at,
-            format!("`{}` of function `{}`", other.title(), other.function),
-        )
+        .also(&other.at, format!("`{}` of {}", other.title(), other.owner))
         .help("a request could go to either: make the paths or the methods differ")
 }
 

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     filter,
-    keys::{Key, Need, Section, Shape},
-    sections::{PROJECT, REFERENCE, TRIGGER},
+    keys::{Key, Need, Section, Shape, Short},
+    sections::{PROJECT, REFERENCE},
 };
-use crate::project::NodeMajor;
+use crate::{limits, project::NodeMajor};
 
 /// The JSON Schema (draft 2020-12) of `wakeful.toml`. It accepts whatever [`load`](super::load)
 /// accepts; references between resources, routes and globs are checked only there.
@@ -22,6 +22,7 @@ pub fn schema() -> Value {
     defs.insert("duration".to_owned(), duration());
     defs.insert("size".to_owned(), size());
     defs.insert("setting".to_owned(), setting());
+    defs.insert("key".to_owned(), key());
     defs.extend(filter::definitions());
     let head = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -44,20 +45,20 @@ fn define(section: &'static Section, defs: &mut Map<String, Value>) {
     // First a place holder, so that a section that leads to itself ends.
     defs.insert(section.id.to_owned(), Value::Null);
     for key in section.keys {
-        if let Some(inner) = inner(key.shape) {
-            define(inner, defs);
-        }
+        inner(key.shape, &mut |section| define(section, defs));
     }
     defs.insert(section.id.to_owned(), table(section));
 }
 
-fn inner(shape: Shape) -> Option<&'static Section> {
+/// Calls `found` with each section that a shape leads to.
+fn inner(shape: Shape, found: &mut dyn FnMut(&'static Section)) {
     match shape {
         Shape::Table(section)
         | Shape::Named(section)
         | Shape::Tables(section)
         | Shape::TextOr(section)
-        | Shape::TextOrNamed(section) => Some(section),
+        | Shape::TextOrNamed(section)
+        | Shape::Rule(_, section) => found(section),
         Shape::Text(_)
         | Shape::Texts(_)
         | Shape::OneOf(_)
@@ -67,10 +68,13 @@ fn inner(shape: Shape) -> Option<&'static Section> {
         | Shape::Size
         | Shape::Count { .. }
         | Shape::NodeMajor
+        | Shape::Boolean
+        | Shape::DurationOrBoolean
+        | Shape::Key
         | Shape::Setting
         | Shape::Settings
         | Shape::Filter
-        | Shape::Levels => None,
+        | Shape::Levels => {}
     }
 }
 
@@ -90,9 +94,9 @@ fn table(section: &'static Section) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    if section.id == TRIGGER.id {
-        let sources = ["http", "bucket", "database", "schedule"];
-        let one = sources.map(|source| json!({ "required": [source] }));
+    if !section.one_of.is_empty() {
+        let one = section.one_of.iter();
+        let one: Vec<Value> = one.map(|name| json!({ "required": [name] })).collect();
         schema["oneOf"] = json!(one);
     }
     schema
@@ -105,6 +109,7 @@ fn property(key: &Key) -> Value {
         let number = default.parse::<u32>().ok();
         schema["default"] = match (key.shape, number) {
             (Shape::Count { .. }, Some(number)) => json!(number),
+            _ if matches!(default, "true" | "false") => json!(default == "true"),
             _ => json!(default),
         };
     }
@@ -130,6 +135,12 @@ fn shape(shape: Shape) -> Value {
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
         Shape::NodeMajor => json!({ "enum": node_majors() }),
+        Shape::Boolean => json!({ "type": "boolean" }),
+        Shape::DurationOrBoolean => {
+            json!({ "anyOf": [reference("duration"), { "type": "boolean" }] })
+        }
+        Shape::Key => reference("key"),
+        Shape::Rule(short, section) => rule(short, section),
         Shape::Setting => reference("setting"),
         Shape::Settings => map_of(reference("setting")),
         Shape::Levels => map_of(json!({ "enum": super::sections::LEVELS })),
@@ -154,6 +165,21 @@ fn text_or(section: &Section) -> Value {
     json!({ "anyOf": [{ "type": "string" }, reference(section.id)] })
 }
 
+fn rule(short: Short, section: &Section) -> Value {
+    let off = json!({ "enum": [false] });
+    let mut forms = vec![reference(section.id)];
+    match short {
+        Short::None => forms.push(off),
+        Short::Text(examples) => {
+            forms.extend([json!({ "type": "string", "examples": examples }), off]);
+        }
+        Short::Duration => forms.extend([reference("duration"), off]),
+        Short::Key => forms.extend([reference("key"), off]),
+        Short::Default => forms.push(json!({ "type": "boolean" })),
+    }
+    json!({ "anyOf": forms })
+}
+
 fn node_majors() -> Vec<Value> {
     let texts = NodeMajor::ALL.iter().map(|major| json!(major.to_string()));
     let numbers = NodeMajor::ALL.iter().map(|major| json!(major.number()));
@@ -176,6 +202,21 @@ fn size() -> Value {
         "description": "A number and its unit: KiB, MiB, GiB (1024) or KB, MB, GB (1000).",
         "pattern": "^[0-9]+(\\.[0-9]{1,3})? *(KiB|MiB|GiB|KB|MB|GB)$",
         "examples": ["256MiB", "1.5GiB"],
+    })
+}
+
+fn key() -> Value {
+    let path = json!({
+        "type": "string",
+        "minLength": 1,
+        "examples": ["data.order.id", "subject", "data.items[0].sku"],
+    });
+    let several = json!({
+        "type": "array", "items": path, "minItems": 1, "maxItems": limits::MAX_KEY_PATHS
+    });
+    json!({
+        "description": "Where in an event a key is found: a path, or several whose values together are the key.",
+        "anyOf": [path, several],
     })
 }
 

@@ -1,10 +1,10 @@
 //! `[[function.NAME.on]]`: what wakes a function.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     document::Span,
-    filter,
+    duration, filter, flow,
     function::AUTHS,
     problem::Problem,
     project::Scene,
@@ -16,6 +16,8 @@ use super::{
 use crate::{
     event::{ObjectVerb, RowVerb},
     filter::Pattern,
+    flow::Flow,
+    limits,
     name::{FunctionName, HandlerName, TableName, TriggerId, TriggerName},
     project::{
         Answer, Auth, BucketTrigger, DatabaseTrigger, HttpTrigger, KeyPattern, On, ScheduleTrigger,
@@ -28,7 +30,12 @@ use crate::{
 /// What the function says for all its triggers.
 pub(super) struct Bases<'a> {
     pub(super) function: &'a FunctionName,
+    /// Where it says it.
+    pub(super) fields: &'a Fields<'a>,
     pub(super) retry: RetryPolicy,
+    pub(super) flow: Flow,
+    /// Its `concurrency`.
+    pub(super) concurrency: u32,
     /// Its `auth`, when that is valid.
     pub(super) auth: Option<Auth>,
     /// Whether it has an `auth` at all, valid or not.
@@ -44,21 +51,16 @@ pub(super) struct Placed {
     pub(super) lacks_auth: bool,
 }
 
-/// The sources, of which a trigger has one, and the keys that only go with some of them.
-const SOURCES: [&str; 4] = ["http", "bucket", "database", "schedule"];
-const KEYS_OF_SOURCES: [(&str, &[&str]); 6] = [
+/// The keys that only go with some of the sources.
+const KEYS_OF_SOURCES: [(&str, &[&str]); 7] = [
     ("events", &["bucket", "database"]),
     ("key", &["bucket"]),
     ("table", &["database"]),
     ("timezone", &["schedule"]),
     ("auth", &["http"]),
-    ("filter", &["bucket", "database", "schedule"]),
+    ("async", &["http"]),
+    ("idempotency", &["http"]),
 ];
-
-/// Why a source does not take a key, where the sources that do would not explain it.
-const REASONS: [(&str, &str, &str); 1] = [("filter", "http", NO_FILTER)];
-pub(super) const NO_FILTER: &str = "a request is answered, not filtered: look at it in the function, and \
-     answer 404 or 422 to what it does not want";
 
 /// Reads `on` of a function.
 pub(super) fn read_all(fields: &Fields<'_>, bases: &Bases<'_>, scene: &Scene<'_>) -> Vec<Placed> {
@@ -89,16 +91,22 @@ pub(super) fn read_all(fields: &Fields<'_>, bases: &Bases<'_>, scene: &Scene<'_>
 fn read(item: Item<'_>, bases: &Bases<'_>, scene: &Scene<'_>) -> Option<Placed> {
     let what = format!("a trigger of function `{}`", bases.function);
     let fields = item.fields(&TRIGGER, what)?;
-    let mut common = Common::read(&fields, bases);
-    common.filter = (fields.get("filter")).and_then(filter::read).map(Arc::new);
-    let source = only_source(&fields)?;
+    let common = Common::read(&fields, bases, scene);
+    let source = fields.only_one(
+        "what wakes it",
+        "sources",
+        "a trigger has one source; write one [[function.NAME.on]] for each",
+    )?;
     refuse_strangers(&fields, source.name);
     let on = match source.name {
         "http" => On::Http(endpoint(source, &common, bases, scene)?),
         "bucket" => On::Bucket(bucket(source, &fields, scene)?),
         "database" => On::Database(database(source, &fields, scene)?),
+        "topic" => On::Topic(scene.resources.topics.pattern(source)?),
+        "system" => system(source)?,
         _ => On::Schedule(schedule(source, &fields)?),
     };
+    flow::check_trigger(&fields, &on, &common, bases);
     Some(common.place(on, bases, source.span().clone()))
 }
 
@@ -106,14 +114,17 @@ fn read(item: Item<'_>, bases: &Bases<'_>, scene: &Scene<'_>) -> Option<Placed> 
 pub(super) struct Common {
     name: Option<TriggerName>,
     handler: Option<HandlerName>,
-    retry: RetryPolicy,
+    pub(super) retry: RetryPolicy,
+    pub(super) flow: Flow,
     filter: Option<Arc<Pattern>>,
     auth: Option<Auth>,
     says_auth: bool,
+    /// For http; nothing when what it says is wrong.
+    answer: Option<Answer>,
 }
 
 impl Common {
-    pub(super) fn read(fields: &Fields<'_>, bases: &Bases<'_>) -> Self {
+    pub(super) fn read(fields: &Fields<'_>, bases: &Bases<'_>, scene: &Scene<'_>) -> Self {
         Self {
             name: (fields.get("name")).and_then(|item| item.name_of("the name of the trigger")),
             handler: (fields.get("handler")).and_then(|item| item.name_of(HANDLER)),
@@ -121,9 +132,11 @@ impl Common {
                 || bases.retry.clone(),
                 |item| retry::read(item, &bases.retry),
             ),
-            filter: None,
+            flow: flow::read(fields, &bases.flow, scene),
+            filter: (fields.get("filter")).and_then(filter::read).map(Arc::new),
             auth: fields.get("auth").and_then(|item| item.word(&AUTHS)),
             says_auth: fields.get("auth").is_some(),
+            answer: answer(fields),
         }
     }
 
@@ -133,10 +146,18 @@ impl Common {
             name: None,
             handler,
             retry: bases.retry.clone(),
+            flow: bases.flow.clone(),
             filter: None,
             auth: None,
             says_auth: false,
+            answer: Some(Answer::default()),
         }
+    }
+
+    /// Whether its callers wait for an answer, if it has callers. What it says about that and is
+    /// wrong was reported, and is no reason to report more.
+    pub(super) fn is_synchronous(&self) -> bool {
+        matches!(self.answer, Some(Answer::Waits { .. }))
     }
 
     /// The endpoint at `route`. Where nobody said who may call it, the safer one stands until the
@@ -156,11 +177,15 @@ impl Common {
             method: route.method.map(str::to_owned),
             path: route.path,
             auth: self.auth.or(bases.auth).unwrap_or(unsaid),
-            answer: Answer::default(),
+            answer: self.answer.unwrap_or_default(),
         }
     }
 
-    pub(super) fn place(self, on: On, bases: &Bases<'_>, at: Span) -> Placed {
+    pub(super) fn place(mut self, on: On, bases: &Bases<'_>, at: Span) -> Placed {
+        if matches!(on, On::Http(_)) && self.is_synchronous() {
+            self.retry = RetryPolicy::default();
+            self.flow = Flow::default();
+        }
         let lacks_auth = matches!(on, On::Http(_)) && !self.says_auth && !bases.says_auth;
         let id = match &self.name {
             Some(name) => TriggerId::new(bases.function, name.as_str()),
@@ -173,7 +198,7 @@ impl Common {
             on,
             retry: self.retry,
             filter: self.filter,
-            flow: Arc::default(),
+            flow: Arc::new(self.flow),
         };
         Placed {
             trigger,
@@ -181,6 +206,58 @@ impl Common {
             lacks_auth,
         }
     }
+}
+
+/// `async` and `idempotency` of an HTTP endpoint.
+fn answer(fields: &Fields<'_>) -> Option<Answer> {
+    let (later, kept) = (fields.get("async"), fields.get("idempotency"));
+    let window = kept.map(idempotency);
+    let is_async = later.map_or(Some(false), Item::boolean)?;
+    if !is_async {
+        return match window {
+            None => Some(Answer::default()),
+            Some(window) => window.map(|idempotency| Answer::Waits { idempotency }),
+        };
+    }
+    if let (Some(later), Some(kept)) = (later, kept) {
+        fields.report.problem(
+            Problem::at(
+                kept.key_span(),
+                "`idempotency` means nothing with `async = true`",
+            )
+            .also(later.key_span(), "nobody waits for an answer here")
+            .help(
+                "there is no answer that could be kept; what leaves out repeated requests is \
+                 dedup = \"PATH\"",
+            ),
+        );
+    }
+    Some(Answer::Async)
+}
+
+fn idempotency(item: Item<'_>) -> Option<Duration> {
+    match item.as_boolean() {
+        Some(true) => Some(limits::IDEMPOTENCY_WINDOW),
+        Some(false) => Some(Duration::ZERO),
+        None => duration::read(item, limits::MIN_DEDUP_WINDOW..=limits::MAX_DEDUP_WINDOW),
+    }
+}
+
+/// `system = "dead_letter"`.
+fn system(item: Item<'_>) -> Option<On> {
+    let words = Words {
+        known: &[("dead_letter", ())],
+        meanings: &[
+            ("dead", "dead_letter"),
+            ("dead_letters", "dead_letter"),
+            ("deadletter", "dead_letter"),
+            ("dlq", "dead_letter"),
+            ("failure", "dead_letter"),
+            ("failed", "dead_letter"),
+        ],
+        later: &["ready"],
+    };
+    item.word(&words).map(|()| On::DeadLetters)
 }
 
 pub(super) const HANDLER: &str = "the name of an export, such as \"getBook\"";
@@ -202,41 +279,6 @@ fn derived(on: &On, handler: Option<&HandlerName>) -> String {
     }
 }
 
-fn only_source<'a>(fields: &Fields<'a>) -> Option<Item<'a>> {
-    let sources: Vec<_> = fields.keys(|key| SOURCES.contains(&key)).collect();
-    match sources.as_slice() {
-        [one] => Some(*one),
-        [] => {
-            // One that is misspelt or not supported yet was reported already.
-            let later = fields.keys(|key| TRIGGER.later.contains(&key)).next();
-            if later.is_none() && !SOURCES.iter().any(|source| fields.attempts(source)) {
-                fields.report.problem(
-                    Problem::at(
-                        fields.at,
-                        format!("{} does not say what wakes it", fields.what),
-                    )
-                    .help(format!("add one of {}", suggest::one_of(SOURCES))),
-                );
-            }
-            None
-        }
-        [first, second, ..] => {
-            fields.report.problem(
-                Problem::at(
-                    second.key_span(),
-                    format!(
-                        "{} has two sources: `{}` and `{}`",
-                        fields.what, first.name, second.name
-                    ),
-                )
-                .also(first.key_span(), "the first one")
-                .help("a trigger has one source; write one [[function.NAME.on]] for each"),
-            );
-            None
-        }
-    }
-}
-
 /// Refuses keys that do not go with the source.
 fn refuse_strangers(fields: &Fields<'_>, source: &str) {
     for (key, sources) in KEYS_OF_SOURCES {
@@ -244,11 +286,7 @@ fn refuse_strangers(fields: &Fields<'_>, source: &str) {
             && !sources.contains(&source)
         {
             let message = format!("`{key}` means nothing to a trigger on `{source}`");
-            let reason = REASONS.iter().find(|it| (it.0, it.1) == (key, source));
-            let help = reason.map_or_else(
-                || format!("it goes with {}", suggest::one_of(sources.iter().copied())),
-                |(_, _, reason)| (*reason).to_owned(),
-            );
+            let help = format!("it goes with {}", suggest::one_of(sources.iter().copied()));
             (fields.report).problem(Problem::at(item.key_span(), message).help(help));
         }
     }
