@@ -5,6 +5,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Outbound } = require('./bodies');
 const { describeError } = require('./errors');
+const { retryAdvice } = require('./retry');
 const { FAIL, FLAG_END, CANCEL_TIMEOUT, CANCEL_SHUTDOWN } = require('./frames');
 const limits = require('./limits');
 const { EMPTY } = require('./link');
@@ -61,6 +62,10 @@ class Attempt {
     this.abandoned = null;
     /** Calls to the server whose replies are still open. */
     this.calls = null;
+    /** The events it serves, when they are several. */
+    this.batch = null;
+    /** What it did `once`, by its full name: promises of the results. */
+    this.onces = null;
     /** Indentation of console.group. */
     this.indent = '';
     this._run = null;
@@ -98,7 +103,7 @@ class Attempt {
       this.worker.logError(this, 'An error after the end of the attempt', error);
       return;
     }
-    this.failWith({ kind, ...describeError(error, this.worker.paths) });
+    this.failWith({ kind, ...describeError(error, this.worker.paths), retry: retryAdvice(error) });
   }
 
   failWith(report) {
@@ -190,6 +195,8 @@ class Attempt {
     this.answer = null;
     this.inbound = null;
     this.outbound = null;
+    this.batch = null;
+    this.onces = null;
     this._controller = null;
   }
 
@@ -220,59 +227,4 @@ class Attempt {
   }
 }
 
-/** What handlers get as `context`. */
-class Context {
-  constructor(attempt, id) {
-    Object.defineProperty(this, '_attempt', { value: attempt });
-    Object.defineProperty(this, '_id', { value: id });
-  }
-
-  /** The id of the event; of a request the id of its run. */
-  get id() {
-    return this._id === null ? this._attempt.runId : this._id;
-  }
-
-  get runId() {
-    return this._attempt.runId;
-  }
-
-  /** 1 for the first start of this run. */
-  get attempt() {
-    return this._attempt.number;
-  }
-
-  /** The same for every attempt of one delivery. */
-  get idempotencyKey() {
-    return this._attempt.runId;
-  }
-
-  get deadline() {
-    return new Date(this._attempt.deadlineMs);
-  }
-
-  getRemainingTimeInMillis() {
-    return this._attempt.remaining;
-  }
-
-  get signal() {
-    return this._attempt.signal;
-  }
-
-  get log() {
-    return this._attempt.worker.logger;
-  }
-
-  get functionName() {
-    return this._attempt.worker.settings.function;
-  }
-
-  get functionVersion() {
-    return this._attempt.worker.settings.version;
-  }
-
-  waitUntil(promise) {
-    this._attempt.waitUntil(promise);
-  }
-}
-
-module.exports = { Attempt, Context, storage, runText };
+module.exports = { Attempt, storage, runText };

@@ -37,4 +37,5 @@ module.exports = {
   /** What INVOKE asks for. */
   HTTP: 0,
   EVENT: 1,
+  BATCH: 2,
 };

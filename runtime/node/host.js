@@ -56,9 +56,9 @@ class Host {
    * @param {string} op
    * @param {object} params
    * @param {Buffer | AsyncIterable | null} body
+   * @param {Attempt | undefined} attempt who calls
    */
-  call(op, params, body = null) {
-    const attempt = storage.getStore();
+  call(op, params, body = null, attempt = storage.getStore()) {
     const open = attempt !== undefined && !attempt.ended ? attempt : null;
     const call = new Call(this.nextStream(), op, open);
     return new Promise((resolve, reject) => {

@@ -35,6 +35,17 @@ module.exports = {
   /** Bytes of a body collected for a handler that wants it whole, unless LOAD says otherwise, and
    * of an event's result; AWS Lambda has the same. */
   BODY: 6 * MIB,
+  /** Events in one `publish`; the server has the same bound. */
+  MAX_EVENTS: 1000,
+  /** Milliseconds for which an event may be held back; the server has the same bound. */
+  MAX_DELAY: 30 * 24 * 3600 * 1000,
+  /** Characters of the name of what happens once. */
+  MAX_ONCE_NAME: 128,
+  /** Bytes of what its callback returns: it may be kept in a row of the user's database. */
+  MAX_ONCE_RESULT: 256 * KIB,
+  /** Objects in each other that are looked through for what JSON cannot hold; JSON.stringify itself
+   * ends at some thousand. */
+  MAX_JSON_DEPTH: 1000,
   /** Milliseconds between two looks for attempts that nothing can finish any more. */
   QUIET_CHECK: 500,
   /** That many looks in a row must find nothing left to do before an attempt is given up. */

@@ -98,6 +98,11 @@ function typeOf(body) {
   return typeof body.type === 'string' && body.type.includes('/') ? body.type : undefined;
 }
 
+/** What put() says of an object, and what it sends. */
+function uploadParams(key, body, { contentType = typeOf(body), metadata }) {
+  return { params: { key: checkKey(key), contentType, metadata }, upload: uploadOf(body) };
+}
+
 async function orNull(promise) {
   try {
     return await promise;
@@ -132,9 +137,8 @@ class Bucket {
 
   /** Writes an object; visible, and an event, once it is whole. */
   async put(key, body, options = {}) {
-    const { contentType = typeOf(body), metadata } = options;
-    const params = { key: checkKey(key), contentType, metadata };
-    const { head } = await this._call('bucket.put', params, uploadOf(body));
+    const { params, upload } = uploadParams(key, body, options);
+    const { head } = await this._call('bucket.put', params, upload);
     return { key, etag: head.etag, size: head.size };
   }
 
@@ -165,4 +169,4 @@ class Bucket {
 
 const bucket = byName('bucket', (name) => new Bucket(name));
 
-module.exports = { bucket };
+module.exports = { bucket, checkKey, uploadParams };

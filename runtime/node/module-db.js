@@ -64,9 +64,9 @@ function decodeRow(row, columns) {
 
 /** A database, or a transaction on it. */
 class Queries {
-  constructor(database) {
+  constructor(database, tx) {
     this.database = database;
-    Object.defineProperty(this, '_tx', { value: undefined, writable: true });
+    Object.defineProperty(this, '_tx', { value: tx });
     Object.defineProperty(this, '_closed', { value: false, writable: true });
   }
 
@@ -123,8 +123,7 @@ class Database extends Queries {
     const { host } = current.worker;
     const { database } = this;
     const { head } = await host.call('db.begin', { database });
-    const tx = new Queries(database);
-    tx._tx = head.tx;
+    const tx = new Queries(database, head.tx);
     let result;
     try {
       result = await work(tx);
@@ -142,4 +141,4 @@ class Database extends Queries {
 
 const db = byName('database', (name) => new Database(name));
 
-module.exports = { db };
+module.exports = { db, Queries };

@@ -2,10 +2,14 @@
 // The `wakeful` module that user code requires or imports. Types: wakeful.d.ts.
 
 const current = require('./current');
-const { Context, storage } = require('./attempts');
+const { storage } = require('./attempts');
+const { Context } = require('./context');
 const { db } = require('./module-db');
 const { bucket } = require('./module-bucket');
+const { publish } = require('./module-publish');
+const { invoke, InvokeError } = require('./module-invoke');
 const { WakefulError } = require('./host');
+const { NonRetriableError, RetryAfterError } = require('./retry');
 
 const log = current.worker.logger;
 
@@ -15,4 +19,4 @@ function context() {
   return attempt === undefined ? null : new Context(attempt, null);
 }
 
-module.exports = { db, bucket, log, context, WakefulError };
+module.exports = { db, bucket, publish, invoke, log, context, WakefulError, InvokeError, NonRetriableError, RetryAfterError };

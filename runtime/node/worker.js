@@ -3,7 +3,7 @@
 
 const frames = require('./frames');
 const limits = require('./limits');
-const { Attempt, storage } = require('./attempts');
+const { Attempt, runText, storage } = require('./attempts');
 const { Inbound } = require('./bodies');
 const { Paths, describeError } = require('./errors');
 const { Link, u32 } = require('./link');
@@ -12,6 +12,21 @@ const { describeLoadError } = require('./load-errors');
 const { LogSender, Logger, captureConsole, ERROR } = require('./logs');
 const { Host } = require('./host');
 const { readHttp } = require('./request');
+
+/** The events of a batch: the run and attempt of each, and its text. */
+function readBatch(bytes, start, end) {
+  const items = [];
+  for (let at = start; at < end; ) {
+    const textEnd = at + 16 + u32(bytes, at + 12);
+    items.push({
+      runId: runText(u32(bytes, at + 4), u32(bytes, at)),
+      attempt: u32(bytes, at + 8),
+      text: bytes.toString('utf8', at + 16, textEnd),
+    });
+    at = textEnd;
+  }
+  return items;
+}
 
 class Worker {
   constructor(fd) {
@@ -144,15 +159,20 @@ class Worker {
       storage.run(attempt, handler.http, attempt, call);
       return;
     }
+    const isBatch = bytes[start + 1] === frames.BATCH;
+    const begin = (payload, from, to) => {
+      if (isBatch) storage.run(attempt, handler.batch, attempt, readBatch(payload, from, to));
+      else storage.run(attempt, handler.event, attempt, payload.toString('utf8', from, to));
+    };
     if (whole) {
-      storage.run(attempt, handler.event, attempt, bytes.toString('utf8', rest, end));
+      begin(bytes, rest, end);
       return;
     }
     const opening = Buffer.from(bytes.subarray(rest, end));
     this.openInbound(attempt, opening)
       .collect(limits.MAX_FRAME, (limit) => new Error(`the event is larger than ${limit} bytes`))
       .then(
-        (event) => storage.run(attempt, handler.event, attempt, event.toString('utf8')),
+        (payload) => begin(payload, 0, payload.length),
         (error) => {
           attempt.fail('user_error', error);
           attempt.settle();

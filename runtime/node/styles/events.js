@@ -1,6 +1,9 @@
 'use strict';
 // Events as handlers get them, and results as they leave.
 
+const { Batch, Entry, checkBatchResult } = require('../batch');
+const limits = require('../limits');
+
 /** A CloudEvent with its data: `data` as JSON, bytes for `data_base64`. */
 function parseEvent(text) {
   const event = JSON.parse(text);
@@ -9,6 +12,18 @@ function parseEvent(text) {
     delete event.data_base64;
   }
   return event;
+}
+
+/** The events of a batch, which from now on is the attempt's. */
+function openBatch(attempt, items) {
+  attempt.batch = new Batch(items.map(({ runId, attempt: number, text }) => new Entry(runId, number, parseEvent(text))));
+  return attempt.batch;
+}
+
+/** The result of an attempt for events, as JSON. */
+function deliverResult(attempt, value) {
+  if (attempt.batch !== null) checkBatchResult(attempt.batch, value);
+  attempt.result(jsonResult(value, limits.BODY));
 }
 
 /** A result as JSON; empty for undefined. Throws a TypeError that says what is wrong with it. */
@@ -27,4 +42,4 @@ function jsonResult(value, limit) {
   return text;
 }
 
-module.exports = { parseEvent, jsonResult };
+module.exports = { parseEvent, openBatch, deliverResult };

@@ -23,8 +23,29 @@ function toLambdaEvent(event, settings) {
   if (type === 'wakeful.function.invoke') return event.data;
   if (type.startsWith('wakeful.bucket.')) return { Records: [s3Record(event, settings)] };
   if (type.startsWith('wakeful.schedule.')) return scheduledEvent(event);
-  const { id, source, subject, time, data } = event;
+  if (type.startsWith('wakeful.database.')) return rowEvent(event);
+  return busEvent(event);
+}
+
+/** AWS has nothing alike. */
+function rowEvent({ id, source, type, subject, time, data }) {
   return { id, source, type, subject, time, data };
+}
+
+/** What is published, and what we tell of, as an event of EventBridge. */
+function busEvent(event) {
+  const { data } = event;
+  return {
+    version: '0',
+    id: event.id,
+    'detail-type': event.type,
+    source: event.source,
+    account: ACCOUNT,
+    time: inSeconds(event.time),
+    region: region(),
+    resources: event.subject === undefined ? [] : [event.subject],
+    detail: Buffer.isBuffer(data) ? data.toString('base64') : data,
+  };
 }
 
 /** One record of an S3 notification (event message structure 2.1). */
@@ -72,9 +93,13 @@ function encodeKey(key) {
     .replace(/[!'()~]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
+function inSeconds(time) {
+  return withMillis(time).replace(/\.\d{3}Z$/, 'Z');
+}
+
 function withMillis(time) {
   const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? time : date.toISOString();
+  return Number.isNaN(date.getTime()) ? String(time) : date.toISOString();
 }
 
 /** EventBridge's "Scheduled Event". */
@@ -87,11 +112,11 @@ function scheduledEvent(event) {
     'detail-type': 'Scheduled Event',
     source: 'aws.events',
     account: ACCOUNT,
-    time: withMillis(time).replace(/\.\d{3}Z$/, 'Z'),
+    time: inSeconds(time),
     region: region(),
     resources: [`arn:aws:events:${region()}:${ACCOUNT}:rule/${name}`],
     detail: {},
   };
 }
 
-module.exports = { toLambdaEvent, encodeKey, region, ACCOUNT, DEFAULT_REGION };
+module.exports = { toLambdaEvent, s3Record, encodeKey, region, ACCOUNT, DEFAULT_REGION };

@@ -5,12 +5,13 @@
 // `callbackWaitsForEmptyEventLoop` says: workers are not frozen between attempts, so work that
 // is left goes on after the answer.
 
-const { parseEvent, jsonResult } = require('./events');
+const { Context } = require('../context');
+const { deliverResult, openBatch, parseEvent } = require('./events');
+const { toLambdaBatch } = require('./lambda-batch');
 const { toLambdaEvent, region, ACCOUNT, DEFAULT_REGION } = require('./lambda-events');
 const { toGatewayEvent, sendGatewayResponse } = require('./lambda-http');
 const { STREAMING, defineStreaming, collectStream } = require('./lambda-stream');
 const { Response } = require('./native-response');
-const limits = require('../limits');
 
 const MIB = 1024 * 1024;
 
@@ -102,12 +103,17 @@ function makeContext(attempt, invocation) {
     fail: (error) => invocation.fail(error ?? new Error('context.fail() was called')),
   };
   // Ours, beyond what Lambda has.
+  const own = new Context(attempt, null);
   Object.defineProperties(context, {
-    signal: { get: () => attempt.signal },
-    runId: { get: () => attempt.runId },
-    attempt: { value: attempt.number },
-    idempotencyKey: { get: () => attempt.runId },
-    log: { get: () => attempt.worker.logger },
+    signal: { get: () => own.signal },
+    runId: { get: () => own.runId },
+    attempt: { value: own.attempt },
+    idempotencyKey: { get: () => own.idempotencyKey },
+    isBatch: { value: own.isBatch },
+    keyOf: { value: (event) => own.keyOf(event) },
+    attemptOf: { value: (event) => own.attemptOf(event) },
+    once: { value: (...args) => own.once(...args) },
+    log: { get: () => own.log },
   });
   return context;
 }
@@ -144,11 +150,12 @@ function callStreaming(fn, event, attempt, stream) {
     );
 }
 
-/** The pair of functions that start attempts of one handler. */
+/** The functions that start attempts of one handler. */
 function lambda(fn) {
   return {
     http: (attempt, request) => startHttp(fn, attempt, request),
-    event: (attempt, text) => startEvent(fn, attempt, text),
+    event: (attempt, text) => startEvent(fn, attempt, () => toLambdaEvent(parseEvent(text), attempt.worker.settings)),
+    batch: (attempt, items) => startEvent(fn, attempt, () => toLambdaBatch(openBatch(attempt, items), attempt.worker.settings)),
   };
 }
 
@@ -183,16 +190,16 @@ function callHttp(fn, attempt, request) {
   call(fn, event, attempt, (value) => sendGatewayResponse(res, value));
 }
 
-function startEvent(fn, attempt, text) {
+function startEvent(fn, attempt, makeEvent) {
   let event;
   try {
-    event = toLambdaEvent(parseEvent(text), attempt.worker.settings);
+    event = makeEvent();
   } catch (error) {
     attempt.fail('user_error', error);
     attempt.settle();
     return;
   }
-  const deliver = (value) => attempt.result(jsonResult(value, limits.BODY));
+  const deliver = (value) => deliverResult(attempt, value);
   if (fn[STREAMING]) {
     callStreaming(fn, event, attempt, collectStream(attempt, deliver));
     return;

@@ -2,21 +2,27 @@
 // Native handlers: `(req, res)` for HTTP, `(event, context)` for everything else.
 
 const { Readable, pipeline } = require('node:stream');
-const { Context } = require('../attempts');
+const { Context } = require('../context');
 const { isStreamed } = require('../bodies');
-const limits = require('../limits');
 const { RequestError } = require('../request');
-const { jsonResult, parseEvent } = require('./events');
+const { deliverResult, openBatch, parseEvent } = require('./events');
 const { Request } = require('./native-request');
 const { Response } = require('./native-response');
 const { sendWebResponse, isWebResponse } = require('./web-response');
 
-/** The pair of functions that start attempts of one handler. */
+/** The functions that start attempts of one handler. */
 function native(fn) {
   if (fn.request !== undefined && fn.response !== undefined) require('./native-app').adoptApp(fn);
   return {
     http: (attempt, call) => startHttp(fn, attempt, call),
-    event: (attempt, text) => startEvent(fn, attempt, text),
+    event: (attempt, text) => startEvent(attempt, () => {
+      const event = parseEvent(text);
+      return fn(event, new Context(attempt, event.id ?? null));
+    }),
+    batch: (attempt, items) => startEvent(attempt, () => {
+      const { events } = openBatch(attempt, items);
+      return fn(events, new Context(attempt, null));
+    }),
   };
 }
 
@@ -112,11 +118,10 @@ function refuse(attempt, error) {
   attempt.respondText(error.status, 'content-type\0application/json; charset=utf-8\0', body);
 }
 
-function startEvent(fn, attempt, text) {
+function startEvent(attempt, run) {
   let result;
   try {
-    const event = parseEvent(text);
-    result = fn(event, new Context(attempt, event.id ?? null));
+    result = run();
   } catch (error) {
     attempt.fail('user_error', error);
     attempt.settle();
@@ -137,7 +142,7 @@ function startEvent(fn, attempt, text) {
 
 function settleEvent(attempt, value) {
   try {
-    attempt.result(jsonResult(value, limits.BODY));
+    deliverResult(attempt, value);
   } catch (error) {
     attempt.fail('user_error', error);
   }

@@ -2,7 +2,7 @@
 // Web handlers: `fetch(request, env, ctx)` of a default export, with the Request and Response of
 // the fetch standard.
 
-const { Context } = require('../attempts');
+const { Context } = require('../context');
 const { describe } = require('../bodies');
 const { isWebResponse, sendWebResponse } = require('./web-response');
 
@@ -11,11 +11,14 @@ const NO_BODY = new Set(['GET', 'HEAD']);
 function web(target) {
   return {
     http: (attempt, call) => start(target, attempt, call),
-    event: (attempt) => {
-      attempt.fail('user_error', new TypeError('this function answers requests only (`fetch`): name an export as the handler of the event'));
-      attempt.settle();
-    },
+    event: refuseEvent,
+    batch: refuseEvent,
   };
+}
+
+function refuseEvent(attempt) {
+  attempt.fail('user_error', new TypeError('this function answers requests only (`fetch`): name an export as the handler of the event'));
+  attempt.settle();
 }
 
 function start(target, attempt, call) {

@@ -171,6 +171,19 @@ class TestWorker {
     return stream;
   }
 
+  /** Starts an attempt for several events: {run, attempt, event}; returns its stream. */
+  batch(items, options = {}) {
+    const parts = items.map(({ run, attempt = 1, event }) => {
+      const head = Buffer.alloc(12);
+      head.writeBigInt64LE(BigInt(run));
+      head.writeUInt32LE(attempt, 8);
+      return Buffer.concat([head, sized(4, Buffer.from(JSON.stringify(event)))]);
+    });
+    const { stream, bytes } = this.invokeFrame(frames.BATCH, options, [], Buffer.concat(parts));
+    this.socket.write(bytes);
+    return stream;
+  }
+
   /** How the stream ended: {status, headers, body, whole} or {fail}. */
   async answer(stream) {
     const own = () => this.frames.filter((one) => one.stream === stream);
@@ -241,6 +254,14 @@ class TestWorker {
   /** The nth call (from 0), once it came. */
   call(n) {
     return this.until(() => this.calls()[n], `call ${n}`);
+  }
+
+  /** The first call, or how the attempt ended without one: {call} or what `answer` gives. */
+  async callOrAnswer(stream) {
+    const ended = (one) => one.stream === stream && (one.kind === frames.FAIL || one.kind === frames.RESPONSE);
+    await this.until(() => this.calls().length > 0 || this.frames.some(ended), `a call, or the end of stream ${stream}`);
+    const [call] = this.calls();
+    return call === undefined ? this.answer(stream) : { call };
   }
 
   reply(stream, head, { body = '', flags = frames.FLAG_END } = {}) {
