@@ -16,8 +16,8 @@ mod error;
 mod model;
 mod s3;
 
-pub use blob::BlobStream;
-pub use buckets::{Buckets, Options};
+pub use blob::{BlobStream, KeptRemoved};
+pub use buckets::{Buckets, Joint, Options, Staged};
 pub use checksum::{Algorithm, Checksum, Coverage};
 pub use error::{ObjectError, OpenError};
 pub use model::{

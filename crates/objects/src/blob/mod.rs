@@ -1,7 +1,6 @@
 //! Bytes in files. Knows neither keys nor buckets: a blob is a number, and a file named by it.
 //!
-//! Layout: `<folder>/<2 hex>/<16 hex of the id>`. The two digits spread the files; they are
-//! computed from the id and must never change. A file's name says nothing about its being whole:
+//! Layout: `<folder>/<2 hex>/<16 hex of the id>`, see `BlobId::file`. A file's name says nothing about its being whole:
 //! only what the index refers to is. Files are created exclusively at their final name, so two
 //! writers can never share one, and a name left over from a crash is skipped.
 
@@ -27,9 +26,10 @@ use wakeful_core::{
 };
 
 use crate::error::ObjectError;
+pub use pins::KeptRemoved;
 pub(crate) use pins::Pinned;
 use pins::Pins;
-pub(crate) use write::Received;
+pub(crate) use write::{FreshBlob, Received};
 
 /// The folder of all blobs. Cheap to clone.
 #[derive(Clone)]
@@ -96,15 +96,17 @@ impl BlobFolder {
     }
 
     fn path(&self, blob: BlobId) -> PathBuf {
-        self.0
-            .root
-            .join(subfolder(blob))
-            .join(format!("{:016x}", blob.0))
+        self.0.root.join(blob.file())
     }
 
     /// Keeps these blobs readable until the answer is dropped, even when they are retired.
     pub(crate) fn pin(&self, blobs: impl IntoIterator<Item = BlobId>) -> Pinned {
         Pinned::new(self.clone(), blobs.into_iter().collect())
+    }
+
+    /// Keeps the files of all blobs until the answer is dropped, even of those that are retired.
+    pub(crate) fn keep_removed(&self) -> KeptRemoved {
+        KeptRemoved::new(self.clone())
     }
 
     /// Removes blobs that nothing refers to any more, at once or after their last reader.
@@ -118,6 +120,9 @@ impl BlobFolder {
 
     /// A blob that cannot be removed now costs room, not correctness: the next start sweeps it.
     fn unlink(&self, blob: BlobId) {
+        if self.0.pins.keeps(blob) {
+            return;
+        }
         let path = self.path(blob);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -126,13 +131,6 @@ impl BlobFolder {
             _ => {}
         }
     }
-}
-
-/// The two digits of a blob's subfolder. The low bits of an id are mostly zero (a counter within
-/// a millisecond), so the low byte of its milliseconds is mixed in.
-fn subfolder(blob: BlobId) -> String {
-    let mixed = blob.0 ^ (blob.0 >> 21) ^ (blob.0 >> 8);
-    format!("{:02x}", mixed & 0xff)
 }
 
 /// The number that 16 lower-case hex digits stand for, and nothing else.
@@ -164,20 +162,5 @@ async fn blocking<T: Send + 'static>(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(ObjectError::Stopping),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Files that exist are found by this rule: it must never change.
-    #[test]
-    fn subfolders_are_what_they_were() {
-        let at = |id| subfolder(BlobId(id));
-        assert_eq!(at(0), "00");
-        assert_eq!(at(1), "01");
-        assert_eq!(at(0x0123_4567_89ab_cdef), "6f");
-        assert_eq!(at(i64::MAX), "ff");
     }
 }

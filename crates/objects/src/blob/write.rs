@@ -40,6 +40,11 @@ pub(crate) struct FreshBlob {
 }
 
 impl FreshBlob {
+    /// Which blob it is.
+    pub(crate) fn id(&self) -> BlobId {
+        self.id
+    }
+
     /// The blob stays: from now on the index may refer to it.
     pub(crate) fn keep(mut self) -> BlobId {
         self.kept = true;

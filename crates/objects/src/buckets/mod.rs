@@ -10,6 +10,9 @@ mod multipart;
 mod publish;
 mod put;
 mod remove;
+mod staged;
+
+pub use staged::{Joint, Staged};
 
 use std::{
     collections::BTreeSet,
@@ -20,9 +23,10 @@ use std::{
 
 use foldhash::quality::FixedState;
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wakeful_core::{
+    event::Lineage,
     id::IdSource,
     limits::MAX_OBJECT_KEY,
     name::{BucketName, Scope},
@@ -31,7 +35,7 @@ use wakeful_core::{
 };
 
 use crate::{
-    blob::BlobFolder,
+    blob::{BlobFolder, KeptRemoved},
     error::{ObjectError, OpenError},
 };
 
@@ -51,9 +55,10 @@ pub struct Options {
     pub ids: Arc<IdSource>,
 }
 
-/// The buckets of one project. Cheap to clone.
+/// The buckets of one project, and what causes the changes that are made through this handle.
+/// Cheap to clone.
 #[derive(Clone)]
-pub struct Buckets(Arc<Inner>);
+pub struct Buckets(Arc<Inner>, Lineage);
 
 struct Inner {
     scope: Scope,
@@ -87,7 +92,7 @@ impl Buckets {
         } = options;
         let blobs = BlobFolder::open(folder.clone(), clock.clone(), ids.clone())
             .map_err(|cause| OpenError { folder, cause })?;
-        let buckets = Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             scope,
             opened: clock.now(),
             clock,
@@ -100,11 +105,18 @@ impl Buckets {
             uploads: Turns::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-        }));
+        });
+        let buckets = Self(inner, Lineage::default());
         // Drawn before anyone can write: every blob of this run is above it.
         let boundary = buckets.0.blobs.boundary();
         buckets.0.tasks.spawn(sweep(buckets.0.clone(), boundary));
         Ok(buckets)
+    }
+
+    /// The same buckets; events of changes that are made through the answer have this cause.
+    #[must_use]
+    pub fn caused_by(&self, cause: Lineage) -> Self {
+        Self(Arc::clone(&self.0), cause)
     }
 
     /// Says which buckets there are. The objects of a bucket that is no longer declared stay on
@@ -126,6 +138,12 @@ impl Buckets {
     /// When these buckets were opened.
     pub fn opened(&self) -> Timestamp {
         self.0.opened
+    }
+
+    /// Keeps the file of every blob until the answer is dropped, also of objects that are removed
+    /// meanwhile: for a backup, which copies the index first.
+    pub fn keep_removed(&self) -> KeptRemoved {
+        self.0.blobs.keep_removed()
     }
 
     /// Waits until every change that was begun has come to its end.
@@ -196,22 +214,41 @@ async fn sweep(inner: Arc<Inner>, boundary: BlobId) {
 
 /// Turns by a key: those who change the same thing do it one after the other.
 struct Turns<K> {
-    turns: Box<[Mutex<()>]>,
+    turns: Box<[Arc<Mutex<()>>]>,
     hasher: FixedState,
     of: std::marker::PhantomData<fn(&K)>,
 }
 
+/// A turn that was taken; given back by being dropped.
+type Turn = OwnedMutexGuard<()>;
+
 impl<K: Hash> Turns<K> {
     fn new() -> Self {
         Self {
-            turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
+            turns: (0..TURNS).map(|_| Arc::default()).collect(),
             hasher: FixedState::default(),
             of: std::marker::PhantomData,
         }
     }
 
-    async fn take(&self, key: &K) -> MutexGuard<'_, ()> {
-        let turn = self.hasher.hash_one(key) as usize % TURNS;
-        self.turns[turn].lock().await
+    fn place(&self, key: &K) -> usize {
+        self.hasher.hash_one(key) as usize % TURNS
+    }
+
+    async fn take(&self, key: &K) -> Turn {
+        Arc::clone(&self.turns[self.place(key)]).lock_owned().await
+    }
+
+    /// The turns of several keys, always in the same order: so nobody waits in a circle.
+    async fn take_all<'k>(&self, keys: impl Iterator<Item = &'k K>) -> Vec<Turn>
+    where
+        K: 'k,
+    {
+        let places: BTreeSet<usize> = keys.map(|key| self.place(key)).collect();
+        let mut turns = Vec::with_capacity(places.len());
+        for place in places {
+            turns.push(Arc::clone(&self.turns[place]).lock_owned().await);
+        }
+        turns
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use wakeful_core::{
+    event::Lineage,
     limits::{MAX_OBJECT_PART, MAX_OBJECT_PARTS, MIN_OBJECT_PART},
     name::BucketName,
     port::{BlobPart, ObjectChange, ObjectId, Upload, UploadId, UploadPart},
@@ -373,6 +374,8 @@ fn assemble(
         },
         operation: Operation::Multipart,
         completes: Some(id),
+        // Only S3 clients upload in parts.
+        cause: Lineage::default(),
     })
 }
 

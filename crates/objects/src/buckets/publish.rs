@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use wakeful_core::{
-    event::{ObjectVerb, Origin},
+    event::{Lineage, ObjectVerb, Origin},
     limits::OBJECT_CONFLICTS,
     port::{
         Arrival, BlobId, BlobPart, Object, ObjectChange, ObjectId, StoreError, Submission,
@@ -37,6 +37,13 @@ pub(super) struct Draft {
     pub(super) meta: ObjectMeta,
     pub(super) operation: Operation,
     pub(super) completes: Option<UploadId>,
+    pub(super) cause: Lineage,
+}
+
+/// A change of the index with the event that tells of it.
+pub(super) struct Step {
+    pub(super) change: ObjectChange,
+    pub(super) arrival: Arrival,
 }
 
 /// The data of a bucket's event.
@@ -104,25 +111,8 @@ impl Inner {
         for _ in 0..OBJECT_CONFLICTS {
             let current = self.store.object(draft.at.clone()).await?;
             expect.check(&draft.at.key, current.as_ref())?;
-            let object = self.object(draft, current.as_ref())?;
-            let (info, _) = ObjectInfo::of(&object)?;
-            let verb = match current {
-                None => ObjectVerb::Created,
-                Some(_) => ObjectVerb::Changed,
-            };
-            let arrival = arrival(
-                &object,
-                info.headers.content_type.as_deref(),
-                verb,
-                (object.generation, object.modified),
-                draft.operation,
-            )?;
-            let change = ObjectChange::Put {
-                object,
-                expect: current.as_ref().map(|current| current.generation),
-                completes: draft.completes,
-            };
-            if self.submit(vec![arrival], change).await? {
+            let (info, step) = self.appearance(draft, current.as_ref())?;
+            if self.submit(vec![step.arrival], step.change).await? {
                 let replaced = current.is_some();
                 self.discard(blobs_of(current)).await;
                 return Ok(Written { info, replaced });
@@ -131,6 +121,63 @@ impl Inner {
         Err(ObjectError::Contended {
             key: draft.at.key.clone(),
         })
+    }
+
+    /// What makes a draft visible in the place of what is there now.
+    pub(super) fn appearance(
+        &self,
+        draft: &Draft,
+        current: Option<&Object>,
+    ) -> Result<(ObjectInfo, Step), ObjectError> {
+        let object = self.object(draft, current)?;
+        let (info, _) = ObjectInfo::of(&object)?;
+        let verb = match current {
+            None => ObjectVerb::Created,
+            Some(_) => ObjectVerb::Changed,
+        };
+        let told = arrival(
+            &object,
+            info.headers.content_type.as_deref(),
+            verb,
+            (object.generation, object.modified),
+            draft.operation,
+        )?;
+        let change = ObjectChange::Put {
+            object,
+            expect: current.map(|current| current.generation),
+            completes: draft.completes,
+        };
+        let arrival = Arrival {
+            lineage: draft.cause,
+            ..told
+        };
+        Ok((info, Step { change, arrival }))
+    }
+
+    /// What makes an object go.
+    pub(super) fn removal(&self, current: &Object, cause: Lineage) -> Result<Step, ObjectError> {
+        // What cannot be read any more can be removed all the same.
+        let content_type = ObjectInfo::of(current)
+            .ok()
+            .and_then(|(info, _)| info.headers.content_type);
+        let now = self.clock.now();
+        let sequencer = self.ids.draw(now).max(current.generation.saturating_add(1));
+        let told = arrival(
+            current,
+            content_type.as_deref(),
+            ObjectVerb::Removed,
+            (sequencer, now),
+            Operation::Delete,
+        )?;
+        let change = ObjectChange::Delete {
+            at: current.at.clone(),
+            expect: current.generation,
+        };
+        let arrival = Arrival {
+            lineage: cause,
+            ..told
+        };
+        Ok(Step { change, arrival })
     }
 
     fn object(&self, draft: &Draft, current: Option<&Object>) -> Result<Object, ObjectError> {
@@ -153,6 +200,7 @@ impl Inner {
         self: Arc<Self>,
         at: ObjectId,
         expect: Expect,
+        cause: Lineage,
     ) -> Result<bool, ObjectError> {
         let _turn = self.keys.take(&at).await;
         for _ in 0..OBJECT_CONFLICTS {
@@ -165,24 +213,8 @@ impl Inner {
                 };
             };
             expect.check(&at.key, Some(&current))?;
-            // What cannot be read any more can be removed all the same.
-            let content_type = ObjectInfo::of(&current)
-                .ok()
-                .and_then(|(info, _)| info.headers.content_type);
-            let now = self.clock.now();
-            let sequencer = self.ids.draw(now).max(current.generation.saturating_add(1));
-            let arrival = arrival(
-                &current,
-                content_type.as_deref(),
-                ObjectVerb::Removed,
-                (sequencer, now),
-                Operation::Delete,
-            )?;
-            let change = ObjectChange::Delete {
-                at: at.clone(),
-                expect: current.generation,
-            };
-            if self.submit(vec![arrival], change).await? {
+            let step = self.removal(&current, cause)?;
+            if self.submit(vec![step.arrival], step.change).await? {
                 self.discard(blobs_of(Some(current))).await;
                 return Ok(true);
             }
@@ -226,7 +258,7 @@ impl Inner {
     }
 }
 
-fn blobs_of(object: Option<Object>) -> Vec<BlobId> {
+pub(super) fn blobs_of(object: Option<Object>) -> Vec<BlobId> {
     let parts = object.into_iter().flat_map(|object| object.blobs);
     parts.map(|part| part.blob).collect()
 }

@@ -13,6 +13,7 @@ use super::{
     publish::{Draft, Operation},
 };
 use crate::{
+    blob::FreshBlob,
     checksum::Algorithm,
     error::ObjectError,
     model::{
@@ -70,39 +71,51 @@ impl Buckets {
             let current = self.0.store.object(at.clone()).await?;
             expect.check(&at.key, current.as_ref())?;
         }
+        let (draft, blob) = self.receive(at, headers, body, operation).await?;
+        // From here on `publish` decides what becomes of the blob: a transaction under way may
+        // already refer to it.
+        let inner = self.0.clone();
+        self.see_through(async move {
+            blob.keep();
+            inner.publish(draft, expect).await
+        })
+        .await
+    }
+
+    /// Brings a body to the disk as an object that nobody sees yet; its headers were checked.
+    pub(super) async fn receive(
+        &self,
+        at: ObjectId,
+        headers: Headers,
+        body: Body,
+        operation: Operation,
+    ) -> Result<(Draft, FreshBlob), ObjectError> {
         let algorithm = body.claim.algorithm().unwrap_or(Algorithm::Crc64Nvme);
         let received = self
             .0
             .blobs
             .receive(body, vec![algorithm], MAX_OBJECT_PART)
             .await?;
-        let meta = ObjectMeta {
-            v: META_VERSION,
-            headers,
-            checksum: received.digested.sum(algorithm).cloned(),
-            parts: None,
-            upload: None,
+        let part = BlobPart {
+            blob: received.blob.id(),
+            size: received.size,
         };
-        let etag = hex::encode(received.digested.md5);
-        // From here on `publish` decides what becomes of the blob: a transaction under way may
-        // already refer to it.
-        let inner = self.0.clone();
-        self.see_through(async move {
-            let part = BlobPart {
-                blob: received.blob.keep(),
-                size: received.size,
-            };
-            let draft = Draft {
-                at,
-                blobs: vec![part],
-                etag,
-                meta,
-                operation,
-                completes: None,
-            };
-            inner.publish(draft, expect).await
-        })
-        .await
+        let draft = Draft {
+            at,
+            blobs: vec![part],
+            etag: hex::encode(received.digested.md5),
+            meta: ObjectMeta {
+                v: META_VERSION,
+                headers,
+                checksum: received.digested.sum(algorithm).cloned(),
+                parts: None,
+                upload: None,
+            },
+            operation,
+            completes: None,
+            cause: self.1,
+        };
+        Ok((draft, received.blob))
     }
 }
 

@@ -20,6 +20,6 @@ impl Buckets {
     ) -> Result<bool, ObjectError> {
         let at = self.place(bucket, key)?;
         let inner = self.0.clone();
-        self.see_through(inner.withdraw(at, expect)).await
+        self.see_through(inner.withdraw(at, expect, self.1)).await
     }
 }

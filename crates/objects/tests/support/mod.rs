@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 use wakeful_core::{
-    event::Event,
+    event::{Event, Lineage},
     id::IdSource,
     name::{BucketName, Scope},
     port::{
@@ -53,6 +53,7 @@ impl TestClock {
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub verb: &'static str,
+    pub cause: Lineage,
     pub subject: String,
     pub data: Value,
 }
@@ -132,6 +133,7 @@ impl SinkState {
         for arrival in submission.arrivals {
             self.seen.lock().push(Seen {
                 verb: verb(&arrival),
+                cause: arrival.lineage,
                 subject: arrival.subject.expect("a bucket's event has a subject"),
                 data: serde_json::from_slice(&arrival.data).expect("a bucket's event is JSON"),
             });
@@ -268,6 +270,11 @@ impl World {
 
     pub fn verbs(&self) -> Vec<&'static str> {
         self.events().iter().map(|seen| seen.verb).collect()
+    }
+
+    /// Hands in what is not the buckets' own.
+    pub async fn submit(&self, submission: Submission) -> Result<Receipt, SubmitError> {
+        self.sink.submit(submission).await
     }
 
     /// The next submissions meet these, the last one first.
