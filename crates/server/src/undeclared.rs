@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wakeful_core::{
     manifest::Resource,
-    name::{BucketName, DatabaseName, FunctionName},
+    name::{BucketName, DatabaseName, FunctionName, TopicPattern},
     project::Level,
 };
 
@@ -27,7 +27,7 @@ pub struct Undeclared {
     pub function: FunctionName,
     /// What.
     pub resource: Resource,
-    /// How much.
+    /// How much; means nothing for topics and functions.
     pub level: Level,
 }
 
@@ -40,6 +40,8 @@ impl fmt::Display for Undeclared {
         match &self.resource {
             Resource::Bucket(name) => write!(f, "{} may {level} bucket {name}", self.function),
             Resource::Database(name) => write!(f, "{} may {level} database {name}", self.function),
+            Resource::Topic(name) => write!(f, "{} may publish topic {name}", self.function),
+            Resource::Function(name) => write!(f, "{} may invoke function {name}", self.function),
         }
     }
 }
@@ -118,6 +120,9 @@ struct Stored {
 enum StoredResource {
     Bucket(BucketName),
     Database(DatabaseName),
+    Topic(TopicPattern),
+    /// Called otherwise than who uses it.
+    Invoked(FunctionName),
 }
 
 impl Stored {
@@ -127,6 +132,8 @@ impl Stored {
             resource: match &access.resource {
                 Resource::Bucket(name) => StoredResource::Bucket(name.clone()),
                 Resource::Database(name) => StoredResource::Database(name.clone()),
+                Resource::Topic(name) => StoredResource::Topic(name.clone()),
+                Resource::Function(name) => StoredResource::Invoked(name.clone()),
             },
             level: access.level,
         }
@@ -138,6 +145,8 @@ impl Stored {
             resource: match self.resource {
                 StoredResource::Bucket(name) => Resource::Bucket(name),
                 StoredResource::Database(name) => Resource::Database(name),
+                StoredResource::Topic(name) => Resource::Topic(name),
+                StoredResource::Invoked(name) => Resource::Function(name),
             },
             level: self.level,
         }
@@ -151,19 +160,38 @@ mod tests {
     #[test]
     fn noted_once_and_read_back() {
         let data = tempfile::tempdir().unwrap();
-        let access = |function: &str, level| Undeclared {
+        let used = |function: &str, resource, level| Undeclared {
             function: function.parse().unwrap(),
-            resource: Resource::Bucket("photos".parse().unwrap()),
+            resource,
             level,
         };
+        let access = |function: &str, level| {
+            let bucket = Resource::Bucket("photos".parse().unwrap());
+            used(function, bucket, level)
+        };
+        let topic = Resource::Topic("orders.*".parse().unwrap());
+        let topic = used("c", topic, Level::Write);
+        let invoked = Resource::Function("report".parse().unwrap());
+        let invoked = used("c", invoked, Level::Write);
         assert_eq!(read(data.path()).unwrap(), []);
         let notes = UndeclaredNotes::begin(data.path()).unwrap();
         for (function, level) in [("a", Level::Read), ("b", Level::Write), ("a", Level::Read)] {
             notes.note(access(function, level)).unwrap();
         }
-        let expected = [access("a", Level::Read), access("b", Level::Write)];
+        for access in [&topic, &invoked, &topic] {
+            notes.note(access.clone()).unwrap();
+        }
+        let expected = [access("a", Level::Read), access("b", Level::Write), topic, invoked];
         assert_eq!(read(data.path()).unwrap(), expected);
-        assert_eq!(expected[1].to_string(), "b may write bucket photos");
+        assert_eq!(
+            expected.map(|access| access.to_string()),
+            [
+                "a may read bucket photos",
+                "b may write bucket photos",
+                "c may publish topic orders.*",
+                "c may invoke function report",
+            ]
+        );
         UndeclaredNotes::begin(data.path()).unwrap();
         assert_eq!(read(data.path()).unwrap(), []);
     }

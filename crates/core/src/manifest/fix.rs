@@ -1,9 +1,9 @@
 //! Edits of a manifest that keep its comments and its layout.
 
-use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
 
 use crate::{
-    name::{BucketName, DatabaseName, FunctionName},
+    name::{BucketName, DatabaseName, FunctionName, TopicPattern},
     project::Level,
 };
 
@@ -14,6 +14,10 @@ pub enum Resource {
     Bucket(BucketName),
     /// A database.
     Database(DatabaseName),
+    /// Topics, to publish them.
+    Topic(TopicPattern),
+    /// A function, to invoke it.
+    Function(FunctionName),
 }
 
 impl Resource {
@@ -21,6 +25,8 @@ impl Resource {
         match self {
             Self::Bucket(_) => "bucket",
             Self::Database(_) => "database",
+            Self::Topic(_) => "topic",
+            Self::Function(_) => "function",
         }
     }
 
@@ -28,7 +34,14 @@ impl Resource {
         match self {
             Self::Bucket(name) => name.as_str(),
             Self::Database(name) => name.as_str(),
+            Self::Topic(pattern) => pattern.as_str(),
+            Self::Function(name) => name.as_str(),
         }
+    }
+
+    /// Whether there is more than one level of access to it.
+    const fn has_levels(&self) -> bool {
+        matches!(self, Self::Bucket(_) | Self::Database(_))
     }
 }
 
@@ -44,13 +57,16 @@ pub enum CannotEdit {
     /// Something that is not a table stands in the way.
     #[error("`{0}` is not a table, so nothing can be added to it; mend it first")]
     NotATable(String),
+    /// Something that is not an array stands in the way.
+    #[error("`{0}` is not an array, so nothing can be added to it; mend it first")]
+    NotAnArray(String),
 }
 
-/// Writes into the manifest that `function` may use `resource` at `level`. What already stands
-/// there is raised to `level`, never lowered.
+/// Writes into the manifest that `function` may use `resource` at `level`, which means nothing
+/// for topics and functions. What already stands there is raised to `level`, never lowered.
 ///
 /// # Errors
-/// When the text is no TOML, the function is not in it, or its `access` is no table.
+/// When the text is no TOML, the function is not in it, or its `access` is of another form.
 pub fn add_access(
     text: &str,
     function: &FunctionName,
@@ -69,6 +85,9 @@ pub fn add_access(
     keeping_end(access, |access| {
         let access = table_like(access, &path)?;
         let path = format!("{path}.{}", resource.kind());
+        if !resource.has_levels() {
+            return list(access, resource.kind(), &path, resource.name());
+        }
         let levels = child(access, resource.kind(), Dotted::Yes);
         keeping_end(levels, |levels| {
             raise(table_like(levels, &path)?, resource.name(), level);
@@ -98,6 +117,20 @@ fn child<'a>(table: &'a mut dyn TableLike, name: &str, dotted: Dotted) -> &'a mu
         table.insert(name, Item::Value(Value::InlineTable(inner)));
     }
     table.entry(name).or_insert(Item::None)
+}
+
+/// Adds `name` to the array called `kind`, which becomes one if there is none.
+fn list(table: &mut dyn TableLike, kind: &str, path: &str, name: &str) -> Result<(), CannotEdit> {
+    let item = table
+        .entry(kind)
+        .or_insert(Item::Value(Value::Array(Array::new())));
+    let array = item
+        .as_array_mut()
+        .ok_or_else(|| CannotEdit::NotAnArray(path.to_owned()))?;
+    if !array.iter().any(|known| known.as_str() == Some(name)) {
+        array.push(name);
+    }
+    Ok(())
 }
 
 fn raise(levels: &mut dyn TableLike, name: &str, level: Level) {
@@ -165,6 +198,8 @@ mod tests {
         let (kind, name) = resource.split_once('.').unwrap();
         let resource = match kind {
             "bucket" => Resource::Bucket(name.parse().unwrap()),
+            "topic" => Resource::Topic(name.parse().unwrap()),
+            "function" => Resource::Function(name.parse().unwrap()),
             _ => Resource::Database(name.parse().unwrap()),
         };
         add_access(text, &"f".parse().unwrap(), &resource, level)
@@ -234,6 +269,44 @@ mod tests {
             Read,
             "[function.f]\naccess = { bucket.photos = \"read\" }\n[[function.f.on]]\nschedule = \"every 5m\"\n",
         );
+    }
+
+    #[test]
+    fn what_has_no_levels_is_listed() {
+        use Level::Write;
+        check(
+            "[function.f]\ntimeout = \"1s\"\n",
+            "topic.orders.*",
+            Write,
+            "[function.f]\ntimeout = \"1s\"\naccess = { topic = [\"orders.*\"] }\n",
+        );
+        check(
+            "[function.f]\naccess = { topic = [\"orders.*\"] } # why\n",
+            "topic.bills",
+            Write,
+            "[function.f]\naccess = { topic = [\"orders.*\", \"bills\"] } # why\n",
+        );
+        check(
+            "[function.f]\naccess = { bucket.photos = \"read\", topic = [\"a\"] }\n",
+            "function.x",
+            Write,
+            "[function.f]\naccess = { bucket.photos = \"read\", topic = [\"a\"], function = [\"x\"] }\n",
+        );
+        check(
+            "[function.f.access]\nfunction = [\n  \"x\", # one\n]\n",
+            "function.y",
+            Write,
+            "[function.f.access]\nfunction = [\n  \"x\", \"y\", # one\n]\n",
+        );
+        check(
+            "[function.f.access]\nbucket.photos = \"read\"\n",
+            "topic.a",
+            Write,
+            "[function.f.access]\nbucket.photos = \"read\"\ntopic = [\"a\"]\n",
+        );
+        let error = fixed("[function.f.access]\ntopic = \"a\"", "topic.b", Write).unwrap_err();
+        let expected = "`function.f.access.topic` is not an array";
+        assert!(error.to_string().contains(expected), "{error}");
     }
 
     #[test]

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use wakeful_core::{manifest::Resource, name::FunctionName, project::Level};
+use wakeful_core::{
+    manifest::Resource,
+    name::{FunctionName, TopicName, TopicPattern},
+    project::{Level, Project},
+};
 
 use crate::{live::LiveCell, options::Mode, undeclared::Undeclared};
 
@@ -48,11 +52,39 @@ impl Grants {
         match resource {
             Resource::Bucket(name) => access.buckets.get(name).copied(),
             Resource::Database(name) => access.databases.get(name).copied(),
+            Resource::Function(name) => {
+                let declared = access.functions.contains(name);
+                declared.then_some(Level::Write)
+            }
+            // Checked by topic, since many fit one pattern.
+            Resource::Topic(_) => None,
         }
     }
 
+    /// Whether the function may publish `topic`; else a text that says what to write.
+    pub fn publish(&self, function: &FunctionName, topic: &TopicName) -> Result<(), String> {
+        let live = self.live.load();
+        let declared = live
+            .version(function)
+            .is_some_and(|live| live.function.access.topics.iter().any(|it| it.matches(topic)));
+        if declared {
+            return Ok(());
+        }
+        self.lend(Undeclared {
+            function: function.clone(),
+            resource: Resource::Topic(to_allow(topic, &live.project)),
+            level: Level::Write,
+        })
+    }
+
+    /// Whether the function may invoke `callee`; likewise.
+    pub fn invoke(&self, function: &FunctionName, callee: &FunctionName) -> Result<(), String> {
+        let resource = Resource::Function(callee.clone());
+        self.check(function, &resource, Level::Write).map(drop)
+    }
+
     /// The level that a function has, if it is at least `wanted`; else a text that says what to
-    /// write. In `dev` undeclared access is granted, and reported once.
+    /// write.
     pub fn check(
         &self,
         function: &FunctionName,
@@ -65,11 +97,16 @@ impl Grants {
         {
             return Ok(level);
         }
-        let undeclared = Undeclared {
+        self.lend(Undeclared {
             function: function.clone(),
             resource: resource.clone(),
             level: wanted,
-        };
+        })?;
+        Ok(wanted)
+    }
+
+    /// In `dev` undeclared access is granted, and reported once.
+    fn lend(&self, undeclared: Undeclared) -> Result<(), String> {
         if self.mode == Mode::Serve {
             return Err(refusal(&undeclared));
         }
@@ -79,8 +116,18 @@ impl Grants {
             drop(seen);
             (self.on_undeclared)(undeclared);
         }
-        Ok(wanted)
+        Ok(())
     }
+}
+
+/// What to write down for a topic: the declaration that it falls under, since topics may have
+/// parts that are made up as they are published.
+fn to_allow(topic: &TopicName, project: &Project) -> TopicPattern {
+    let by_itself: Option<TopicPattern> = topic.as_str().parse().ok();
+    let by_itself = by_itself.filter(|pattern| project.topics.contains_key(pattern));
+    let fitting = || project.topics.keys().find(|it| it.matches(topic)).cloned();
+    let all = || ">".parse().expect("`>` is a pattern");
+    by_itself.or_else(fitting).unwrap_or_else(all)
 }
 
 /// The name by which the manifest's `access` knows a resource.
@@ -88,17 +135,28 @@ fn key(resource: &Resource) -> String {
     match resource {
         Resource::Bucket(name) => format!("bucket.{name}"),
         Resource::Database(name) => format!("database.{name}"),
+        Resource::Topic(name) => format!("topic `{name}`"),
+        Resource::Function(name) => format!("function `{name}`"),
+    }
+}
+
+/// What is done with it.
+const fn verb(access: &Undeclared) -> &'static str {
+    match &access.resource {
+        Resource::Bucket(_) | Resource::Database(_) => level_word(access.level),
+        Resource::Topic(_) => "publish",
+        Resource::Function(_) => "invoke",
     }
 }
 
 /// What to write into the manifest for it.
 fn line(access: &Undeclared) -> String {
-    format!(
-        "add `access = {{ {} = \"{}\" }}` to [function.{}]",
-        key(&access.resource),
-        level_word(access.level),
-        access.function
-    )
+    let entry = match &access.resource {
+        Resource::Topic(name) => format!("topic = [\"{name}\"]"),
+        Resource::Function(name) => format!("function = [\"{name}\"]"),
+        leveled => format!("{} = \"{}\"", key(leveled), level_word(access.level)),
+    };
+    format!("add `access = {{ {entry} }}` to [function.{}]", access.function)
 }
 
 /// What `dev` says about access that it let pass.
@@ -115,7 +173,7 @@ fn refusal(access: &Undeclared) -> String {
     format!(
         "function `{}` may not {} {}: {}",
         access.function,
-        level_word(access.level),
+        verb(access),
         key(&access.resource),
         line(access)
     )
