@@ -62,19 +62,17 @@ impl Version {
     /// What to call for a delivery to `trigger`, and how it is retried; `None` when this
     /// version has no such trigger.
     pub fn duty(&self, trigger: &TriggerId) -> Option<Duty> {
-        if let Some(handler) = invoked_handler(&self.function.name, trigger) {
+        let function = &self.function;
+        if let Some(handler) = invoked_handler(&function.name, trigger) {
             let handler = self.handler(handler.as_ref())?;
-            return Some(Duty::beside_the_manifest(Task::Event { handler }));
+            return Some(Duty {
+                task: Task::Event { handler },
+                retry: function.retry.clone(),
+                flow: Arc::clone(&function.flow),
+            });
         }
-        if let Some((of, outcome)) = internal::sent(&self.function.name, trigger) {
-            let of = self.trigger(&of)?;
-            let Destination::Http { url, structured } = outcome.destination(&of.flow)? else {
-                return None;
-            };
-            return Some(Duty::beside_the_manifest(Task::Send {
-                url: url.clone(),
-                structured: *structured,
-            }));
+        if let Some((of, outcome)) = internal::sent(&function.name, trigger) {
+            return self.duty_to_send(&of, outcome);
         }
         let found = self.trigger(trigger)?;
         let handler = self.handler(found.handler.as_ref())?;
@@ -86,6 +84,26 @@ impl Version {
             task,
             retry: found.retry.clone(),
             flow: Arc::clone(&found.flow),
+        })
+    }
+
+    /// That of the outcomes of a trigger whose destination is an address.
+    fn duty_to_send(&self, of: &TriggerId, outcome: internal::Outcome) -> Option<Duty> {
+        let function = &self.function;
+        let flow = match invoked_handler(&function.name, of) {
+            Some(_) => &function.flow,
+            None => &self.trigger(of)?.flow,
+        };
+        let Destination::Http { url, structured } = outcome.destination(flow)? else {
+            return None;
+        };
+        Some(Duty {
+            task: Task::Send {
+                url: url.clone(),
+                structured: *structured,
+            },
+            retry: RetryPolicy::default(),
+            flow: Arc::default(),
         })
     }
 
@@ -133,17 +151,6 @@ impl Task {
         match self {
             Self::Event { handler } | Self::Request { handler } => Some(*handler),
             Self::Send { .. } => None,
-        }
-    }
-}
-
-impl Duty {
-    /// That of a trigger that stands in no manifest.
-    fn beside_the_manifest(task: Task) -> Self {
-        Self {
-            task,
-            retry: RetryPolicy::default(),
-            flow: Arc::default(),
         }
     }
 }
