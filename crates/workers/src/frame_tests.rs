@@ -172,6 +172,31 @@ fn an_invocation_has_its_fields_where_the_document_says() {
 }
 
 #[test]
+fn a_batch_has_its_events_one_after_the_other() {
+    let head = InvokeHead {
+        run: RunId::from_raw(7),
+        attempt: 2,
+        handler: 0,
+        timeout: Duration::from_millis(1),
+    };
+    let event = |run, attempt, json: &'static str| Batched {
+        run: RunId::from_raw(run),
+        attempt,
+        json: json.into(),
+    };
+    let events = [event(0x0102, 1, "{}"), event(3, 2, r#"{"a":1}"#)];
+    let mut out = BytesMut::new();
+    invoke_batch(&mut out, 1, &head, &events);
+    let mut expected = vec![0x02, 1, 0, 0, 0, 1, 2, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0];
+    expected.extend([2, 0, 0, 0, 1, 0, 0, 0]);
+    let fixed = expected.len();
+    expected.extend(b"\x02\x01\0\0\0\0\0\0\x01\0\0\0\x02\0\0\0{}");
+    expected.extend(b"\x03\0\0\0\0\0\0\0\x02\0\0\0\x07\0\0\0{\"a\":1}");
+    assert_eq!(out[4..], expected);
+    assert_eq!(expected.len() - fixed, Batched::size(&events));
+}
+
+#[test]
 fn wrong_frames_are_refused() {
     let check = |bytes: &[u8], expected: Malformed| {
         assert_eq!(next(&mut BytesMut::from(bytes)), Err(expected));

@@ -439,3 +439,45 @@ fn failure_of(json: &[u8]) -> Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_says_of_its_failure_is_taken_as_far_as_it_makes_sense() {
+        let check = |json: &str, kind, name: &str, advice| {
+            let failure = failure_of(json.as_bytes());
+            assert_eq!(
+                (failure.kind, &*failure.name, failure.advice),
+                (kind, name, advice),
+                "{json}"
+            );
+        };
+        use FailureKind::{Crash, UserError};
+        let never = Some(RetryAdvice::Never);
+        check(r#"{"kind":"user_error","name":"A"}"#, UserError, "A", None);
+        let said = |retry: &str| format!(r#"{{"kind":"user_error","name":"A","retry":{retry}}}"#);
+        check(&said(r#"{"never":true}"#), UserError, "A", never);
+        check(
+            &said(r#"{"never":true,"afterMs":5}"#),
+            UserError,
+            "A",
+            never,
+        );
+        check(
+            &said(r#"{"afterMs":5}"#),
+            UserError,
+            "A",
+            Some(RetryAdvice::AfterMs(5)),
+        );
+        check(&said(r#"{"never":false}"#), UserError, "A", None);
+        check(&said("{}"), UserError, "A", None);
+        check(&said("null"), UserError, "A", None);
+        check(r#"{"kind":"crash","name":"A"}"#, Crash, "A", None);
+        // What only we may say, and what is no report.
+        check(r#"{"kind":"bystander"}"#, UserError, "user_error", None);
+        check(&said(r#"{"afterMs":-5}"#), UserError, "user_error", None);
+        check("no JSON", UserError, "user_error", None);
+    }
+}

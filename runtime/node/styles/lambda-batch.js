@@ -1,7 +1,6 @@
 'use strict';
 // A batch of events as Lambda gets batches: `Records`, of S3 for objects, of SQS for all else.
 
-const { createHash } = require('node:crypto');
 const { isUtf8 } = require('node:buffer');
 const { s3Record, region, ACCOUNT } = require('./lambda-events');
 
@@ -39,7 +38,7 @@ function sqsRecord({ runId, attempt, event }, settings) {
       ApproximateFirstReceiveTimestamp: sent,
     },
     messageAttributes: attributesOf(event),
-    md5OfBody: createHash('md5').update(body).digest('hex'),
+    md5OfBody: require('node:crypto').createHash('md5').update(body).digest('hex'),
     eventSource: 'aws:sqs',
     eventSourceARN: `arn:aws:sqs:${region()}:${ACCOUNT}:${queue}`,
     awsRegion: region(),

@@ -13,8 +13,9 @@ use wakeful_workers::{
 
 use crate::support::*;
 
+/// For both styles: in that of Lambda, data stand under `detail`.
 const CODE: &str = "exports.handler = async (event) => {
-    await new Promise((f) => setTimeout(f, event.data.ms ?? 0)); return process.pid; };
+    await new Promise((f) => setTimeout(f, (event.data ?? event.detail).ms ?? 0)); return process.pid; };
     exports.spin = async (event) => { const end = Date.now() + event.data.ms; while (Date.now() < end); return process.pid; };";
 const HANDLERS: [&str; 2] = ["handler", "spin"];
 

@@ -21,9 +21,9 @@ use wakeful_core::{
     time::Timestamp,
 };
 use wakeful_workers::{
-    Body, Call, Failure, FailureKind, Host, HostCall, HostError, HostErrorCode, HostFuture,
-    HostReply, HttpRequest, Invocation, Limit, Observer, Options, Pool, Reserve, Slot, VersionSpec,
-    What, WorkerEvent, Workers,
+    Batched, Body, Call, Failure, FailureKind, Host, HostCall, HostError, HostErrorCode,
+    HostFuture, HostReply, HttpRequest, Invocation, Limit, Observer, Options, Pool, Reserve, Slot,
+    VersionSpec, What, WorkerEvent, Workers,
 };
 
 /// Long enough for anything that happens at all on a loaded machine.
@@ -65,6 +65,8 @@ pub struct TestHost {
     pub ended: Mutex<Vec<Started>>,
     pub calls: Mutex<Vec<(String, Option<Started>)>>,
     pub served: AtomicUsize,
+    /// Parameters and bodies of `publish`.
+    pub published: Arc<Mutex<Vec<(Bytes, Bytes)>>>,
 }
 
 pub const STREAMED: usize = 5 * 1024 * 1024;
@@ -109,6 +111,18 @@ impl Host for TestHost {
                     body: Body::empty(),
                 })
             }),
+            "publish" => {
+                let published = Arc::clone(&self.published);
+                Box::pin(async move {
+                    let body = call.body.collect(64 << 20).await.ok().flatten();
+                    let kept = (call.params, body.unwrap_or_default());
+                    published.lock().unwrap().push(kept);
+                    Ok(HostReply {
+                        head: r#"{"ids":["1"],"duplicates":0}"#.into(),
+                        body: Body::empty(),
+                    })
+                })
+            }
             "db.query" => Box::pin(async {
                 let head = r#"{"columns":["n"],"rows":[[41]],"changes":0,"lastInsertRowid":0}"#;
                 Ok(HostReply {
@@ -294,6 +308,13 @@ pub fn is_alive(pid: u32) -> bool {
     })
 }
 
+/// A CloudEvent with this id and data.
+pub fn cloud_event(id: &str, data: &str) -> Bytes {
+    Bytes::from(format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"t","datacontenttype":"application/json","data":{data}}}"#
+    ))
+}
+
 pub fn event_with(handler: u16, json: &str) -> Invocation {
     Invocation {
         run: run_id(),
@@ -301,10 +322,16 @@ pub fn event_with(handler: u16, json: &str) -> Invocation {
         handler,
         timeout: None,
         what: What::Event {
-            json: Bytes::from(format!(
-                r#"{{"specversion":"1.0","id":"1","source":"/t","type":"t","datacontenttype":"application/json","data":{json}}}"#
-            )),
+            json: cloud_event("1", json),
         },
+    }
+}
+
+/// Several events at once, each with a run of its own.
+pub fn batch(handler: u16, events: Vec<Batched>) -> Invocation {
+    Invocation {
+        what: What::Batch(events),
+        ..event(handler)
     }
 }
 
