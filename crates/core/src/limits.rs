@@ -95,6 +95,12 @@ pub const MAX_KEPT_ANSWER: usize = 1024 * 1024;
 pub const MOST_DELAY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Events in one batch of CloudEvents, and in one `publish`.
 pub const MAX_EVENT_BATCH: usize = 1000;
+/// The body of a request that brings CloudEvents, bytes: the largest event as base64, or a batch of
+/// smaller ones.
+pub const MAX_EVENTS_BODY: u64 = 16 * MIB;
+/// Bodies of requests that are held in memory at once, bytes: events, requests that are kept for
+/// later, and those with an idempotency key. What exceeds it is refused with 503.
+pub const INTAKE_BYTES: usize = 128 * MIB as usize;
 /// How long the id of an outside event is remembered, so that its repetition is recognised.
 pub const DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
@@ -183,6 +189,8 @@ pub const STORE_READ_ROWS: usize = 10_000;
 pub const STORE_WAL: u64 = 16 * MIB;
 /// Held deliveries that one commit of a release makes ready; the next ones follow in further ones.
 pub const RELEASE_STEP: usize = 1000;
+/// Dead letters that block their ordering key, of which a census of a trigger names so many.
+pub const CENSUS_BLOCKING: usize = 10;
 /// Events, dead letters or free pages that one step of a sweep looks at, between other commits.
 pub const SWEEP_STEP: usize = 256;
 /// Deliveries that one look for those that grew too old goes through: some milliseconds.
