@@ -374,7 +374,8 @@ fn recorded_result(result: &Bytes) -> Option<String> {
     Some(format!("{kept}… ({} bytes in all)", result.len()))
 }
 
-fn dead_failure(reason: DeadReason) -> Failure {
+/// What is said of a dead letter whose last failure is not known.
+pub fn dead_failure(reason: DeadReason) -> Failure {
     let message = match reason {
         DeadReason::TooOld => "it grew older than its trigger's max_age before it could be started",
         DeadReason::AttemptsExhausted => "its last allowed attempt failed",

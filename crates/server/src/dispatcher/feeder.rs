@@ -37,6 +37,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SHORT_PAUSE: Duration = Duration::from_millis(20);
 /// A feeder looks at its queue at least this often, should a wake-up have been missed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Starts that are claimed with one change of the store: more would make others wait for it.
+const TOGETHER: usize = 64;
 /// Heads that are shown as held while the code does not load; those behind them are queued.
 const SHOWN_AS_HELD: usize = 100;
 
@@ -295,7 +297,8 @@ impl Round<'_> {
                 };
                 let alone = start.alone;
                 ready.push((start.runs, found, taken));
-                if !alone && starts.peek().is_some_and(|next| !next.alone) {
+                let more = !alone && ready.len() < TOGETHER;
+                if more && starts.peek().is_some_and(|next| !next.alone) {
                     place = inner.place_now(version, duty);
                 }
             }

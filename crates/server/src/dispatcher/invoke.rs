@@ -45,7 +45,7 @@ impl Dispatcher {
         });
         let target = inner.target(&invocation)?;
         let mut run = Unheard::begin(inner, &target.version);
-        let (target, slot) = match inner.place(&invocation, target).await {
+        let (target, slot) = match inner.callee_place(&invocation, target).await {
             Ok(found) => found,
             Err(ReserveError::Load(failure) | ReserveError::NotStarted(failure)) => {
                 return Ok(run.refused(failure));
@@ -239,7 +239,7 @@ pub(super) struct Callee {
 impl Inner {
     /// A place on a worker, after a bounded wait. When a new version takes over meanwhile, a
     /// place on that one.
-    pub(super) async fn place(
+    pub(super) async fn callee_place(
         &self,
         invocation: &Invocation,
         target: Callee,

@@ -111,6 +111,12 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Tells destinations of deliveries that died with the server that ran them; `opened` is when
+    /// this one opened the store.
+    pub async fn tell_of_unknown(&self, opened: Timestamp) {
+        self.inner.tell_of_unknown(opened).await;
+    }
+
     /// Starts nothing more. What is handed in from now on is written down, and started after
     /// the next start of the server.
     pub fn stop_feeding(&self) {

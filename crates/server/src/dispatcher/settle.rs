@@ -10,7 +10,7 @@ use wakeful_core::{
     limits,
     name::{FunctionName, TriggerId},
     port::{
-        Committed, Condition, Delivery, End, ExpiredQuery, Intervention, Settled, Settlement,
+        Committed, Condition, DeadQuery, Delivery, End, ExpiredQuery, Intervention, Settled, Settlement,
         StoreError, Transaction,
     },
     time::Timestamp,
@@ -335,6 +335,35 @@ impl Inner {
             match found.next {
                 Some(next) => after = Some(next),
                 None => return Ok(()),
+            }
+        }
+    }
+
+    /// Tells destinations of what died while the server was not there: deliveries whose outcome
+    /// nobody knows since it ended. Only those since `opened`, so that each is told of once.
+    pub(super) async fn tell_of_unknown(self: &Arc<Self>, opened: Timestamp) {
+        let mut query = DeadQuery {
+            reason: Some(DeadReason::OutcomeUnknown),
+            since: Some(opened),
+            limit: limits::SWEEP_STEP,
+            ..DeadQuery::default()
+        };
+        loop {
+            let Ok(dead) = self.parts.store.dead(query.clone()).await else {
+                return;
+            };
+            let Some(last) = dead.last() else { return };
+            query.before = Some(last.id);
+            for delivery in dead.iter().filter(|delivery| self.somebody_listens(delivery)) {
+                let event = self.parts.store.event(delivery.event).await.ok().flatten();
+                let how = How::Dead(DeadReason::OutcomeUnknown, delivery.failure.as_ref());
+                let follows = self.consequences_of(delivery, event.as_ref(), how);
+                let mut transaction = Transaction::default();
+                follows.write_into(&mut transaction);
+                match self.insist(transaction).await {
+                    Ok(committed) => drop(self.begin(follows, committed)),
+                    Err(error) => tracing::error!(run = %delivery.id, %error, "nobody was told"),
+                }
             }
         }
     }

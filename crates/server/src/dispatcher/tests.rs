@@ -12,12 +12,14 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use wakeful_core::{
     delivery::{Failure, FailureKind, State},
-    event::Origin,
+    event::{Event, Origin},
+    flow::OnUnknown,
     id::{EventId, IdSource},
     port::{
-        Arrival, Backlog, BlobId, BucketRef, CheckpointKey, Committed, DeadQuery, End, Epoch,
-        Expired, ExpiredQuery, NewDelivery, Object, ObjectId, ObjectsQuery, ReadyQuery, Reply,
-        Sink, StoreStats, Submission, SubmitError, Sweep, Upload, UploadId,
+        Answer, AnswerKey, Arrival, Backlog, BeginAnswer, Begun, BlobId, BucketRef, Census,
+        CheckpointKey, Committed, DeadQuery, End, Ending, Epoch, EventsQuery, Expired,
+        ExpiredQuery, Held, Keys, NewDelivery, Object, ObjectId, ObjectsQuery, Pause, ReadyQuery,
+        Reply, Sink, StoreStats, Submission, SubmitError, Sweep, Upload, UploadId,
     },
     project::Project,
     run::RunState,
@@ -28,11 +30,12 @@ use wakeful_workers::{
     VersionSpec, Workers,
 };
 
-use super::*;
+use super::{submit::Prepared, *};
 use crate::{
     clock::SystemClock,
     control::Invocation,
-    live::{Live, Version, invoke_trigger},
+    internal::invoke_trigger,
+    live::{Live, Version},
     vault::Vault,
 };
 
@@ -84,7 +87,7 @@ impl Store for Moody {
     fn expired(&self, query: ExpiredQuery) -> Reply<Expired, StoreError> {
         self.store.expired(query)
     }
-    fn event(&self, id: EventId) -> Reply<Option<wakeful_core::event::Event>, StoreError> {
+    fn event(&self, id: EventId) -> Reply<Option<Event>, StoreError> {
         self.store.event(id)
     }
     fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError> {
@@ -113,6 +116,30 @@ impl Store for Moody {
     }
     fn unreferenced(&self, blobs: Vec<BlobId>) -> Reply<Vec<BlobId>, StoreError> {
         self.store.unreferenced(blobs)
+    }
+    fn events(&self, query: EventsQuery) -> Reply<Vec<Result<Event, EventId>>, StoreError> {
+        self.store.events(query)
+    }
+    fn endings(&self, event: EventId) -> Reply<Vec<Ending>, StoreError> {
+        self.store.endings(event)
+    }
+    fn children(&self, event: EventId) -> Reply<Vec<EventId>, StoreError> {
+        self.store.children(event)
+    }
+    fn census(&self, scope: Scope, trigger: TriggerId) -> Reply<Census, StoreError> {
+        self.store.census(scope, trigger)
+    }
+    fn ahead_of(&self, run: RunId) -> Reply<Vec<Delivery>, StoreError> {
+        self.store.ahead_of(run)
+    }
+    fn pauses(&self) -> Reply<Vec<Pause>, StoreError> {
+        self.store.pauses()
+    }
+    fn begin_answer(&self, begin: BeginAnswer) -> Reply<Begun, StoreError> {
+        self.store.begin_answer(begin)
+    }
+    fn finish_answer(&self, key: AnswerKey, answer: Option<Answer>) -> Reply<(), StoreError> {
+        self.store.finish_answer(key, answer)
     }
     fn sweep(&self, sweep: Sweep) -> Reply<u64, StoreError> {
         self.store.sweep(sweep)
@@ -240,13 +267,13 @@ impl Bench {
     fn arrival(&self) -> Submission {
         Submission {
             arrivals: vec![Arrival {
-                origin: Origin::Bucket("notes".parse().unwrap()),
-                verb: "created",
                 subject: Some("a.txt".into()),
-                time: self.inner().now(),
-                content_type: "application/json".into(),
-                data: Bytes::from_static(b"{}"),
-                dedup_id: None,
+                ..Arrival::new(
+                    Origin::Bucket("notes".parse().unwrap()),
+                    "created",
+                    self.inner().now(),
+                    Bytes::from_static(b"{}"),
+                )
             }],
             ..Submission::default()
         }
@@ -265,7 +292,12 @@ impl Bench {
             event: event.key,
             trigger: trigger.id.clone(),
             function: trigger.function.clone(),
-            ordering_key: None,
+            keys: Keys::default(),
+            key_limit: None,
+            blocks: false,
+            on_unknown: OnUnknown::Retry,
+            debounce: None,
+            dead: None,
             ready_at: now,
             expires_at: now.plus(Duration::from_secs(3600)),
             claimed: false,
@@ -338,7 +370,7 @@ async fn a_redrive_goes_on_when_its_caller_leaves() {
         failure: None,
     };
     bench.store.gate.add_permits(1);
-    assert!(bench.inner().settle(&claimed, end).await);
+    assert!(bench.inner().settle_with(&claimed, end, Prepared::default()).await);
     let mut redriven = Box::pin(bench.dispatcher.redrive(vec![claimed.id]));
     let waited = tokio::time::timeout(Duration::from_millis(20), &mut redriven).await;
     assert!(waited.is_err(), "the store is still busy with it");
@@ -358,7 +390,7 @@ async fn a_settlement_is_tried_again_until_there_is_room() {
         StoreError::ReadOnly("for now".into()),
         StoreError::DiskFull,
     ];
-    assert!(bench.inner().settle(&claimed, End::Succeeded).await);
+    assert!(bench.inner().settle_with(&claimed, End::Succeeded, Prepared::default()).await);
     assert_eq!(bench.commits(), 4);
     assert_eq!(bench.store.delivery(claimed.id).await.unwrap(), None);
 }
@@ -369,7 +401,7 @@ async fn a_settlement_is_given_up_when_only_a_restart_helps() {
         let bench = Bench::new();
         let claimed = bench.stored(|new| new.claimed = true).await;
         *bench.store.refusals.lock() = vec![error];
-        assert!(!bench.inner().settle(&claimed, End::Succeeded).await);
+        assert!(!bench.inner().settle_with(&claimed, End::Succeeded, Prepared::default()).await);
         assert_eq!(bench.commits(), 1);
     }
 }
@@ -398,7 +430,7 @@ async fn what_grew_too_old_is_dead_whether_queued_or_held() {
             new.expires_at = soon;
         })
         .await;
-    assert!(bench.inner().settle(&held, held_for("v1")).await);
+    assert!(bench.inner().settle_with(&held, held_for("v1"), Prepared::default()).await);
     let fresh = bench.stored(|_| ()).await;
     until("the time has come", || bench.inner().now() > soon).await;
     bench.dispatcher.expire().await.unwrap();
@@ -437,16 +469,16 @@ async fn what_is_held_for_a_version_that_is_gone_is_released() {
     let bench = Bench::new();
     let claimed = bench.stored(|new| new.claimed = true).await;
     let function = claimed.function.clone();
-    assert!(bench.inner().settle(&claimed, held_for("a")).await);
+    assert!(bench.inner().settle_with(&claimed, held_for("a"), Prepared::default()).await);
     let a = bench.version("a");
     bench.go_live(&a);
     assert!(!bench.inner().release_if_replaced(&function, "a").await);
     let held = bench.store.delivery(claimed.id).await.unwrap().unwrap();
-    assert_eq!(held.held_for.as_deref(), Some("a"));
+    assert_eq!(held.held, Some(Held::Version("a".to_owned())));
     bench.go_live(&bench.version("b"));
     assert!(bench.inner().release_if_replaced(&function, "a").await);
     let released = bench.store.delivery(claimed.id).await.unwrap().unwrap();
-    assert_eq!(released.held_for, None);
+    assert_eq!(released.held, None);
     bench.workers.shutdown(Duration::ZERO).await;
 }
 
@@ -463,14 +495,14 @@ async fn an_invocation_follows_to_the_version_that_took_over() {
     let target = bench.inner().target(&invocation).unwrap();
     bench.go_live(&b);
     a.pool.retire();
-    match bench.inner().place(&invocation, target).await {
+    match bench.inner().callee_place(&invocation, target).await {
         // That its workers do not come up shows that it was asked.
         Err(ReserveError::NotStarted(_)) => {}
         other => panic!("{:?}", other.map(|_| ())),
     }
     b.pool.retire();
     let target = bench.inner().target(&invocation).unwrap();
-    let stopped = bench.inner().place(&invocation, target).await;
+    let stopped = bench.inner().callee_place(&invocation, target).await;
     assert_eq!(stopped.map(|_| ()), Err(ReserveError::Retired));
     bench.workers.shutdown(Duration::ZERO).await;
 }

@@ -12,6 +12,7 @@ use wakeful_core::{
     id::IdSource,
     port::{Clock, Store},
     project::Project,
+    time::Timestamp,
 };
 use wakeful_store::{History, HistoryOptions, Options as StoreOptions, SqliteStore};
 
@@ -23,6 +24,8 @@ const OURS: [&str; 3] = ["store.db", "schema.json", "vault.lock"];
 /// What is on disk.
 pub(super) struct Ground {
     pub(super) data: PathBuf,
+    /// When the store was opened.
+    pub(super) opened: Timestamp,
     pub(super) store: SqliteStore,
     pub(super) history: History,
     pub(super) vault: Arc<Vault>,
@@ -41,6 +44,7 @@ impl Ground {
             .with_context(|| format!("the data folder {} cannot be made", data.display()))?;
         let data = data.canonicalize()?;
         close_to_others(&data)?;
+        let opened = clock.now();
         let store = SqliteStore::open(StoreOptions::new(&data, Arc::clone(&clock)))?;
         let history = History::open(HistoryOptions::new(&data, Arc::clone(&clock)))?;
         let vault = Arc::new(Vault::open(&data)?);
@@ -48,6 +52,7 @@ impl Ground {
         tracing::debug!(project = %project.name, data = %data.display(), "data folder opened");
         Ok(Self {
             data,
+            opened,
             store,
             history,
             vault,

@@ -1,8 +1,9 @@
 //! After a crash, the history may lag behind the store: it is written in batches.
 
 use wakeful_core::{
-    port::{Clock, Store},
-    run::{RunKind, RunState},
+    delivery::State,
+    port::{Clock, Ended, Store, StoreError},
+    run::{Run, RunKind, RunState},
 };
 use wakeful_store::{History, RunsQuery};
 
@@ -11,9 +12,9 @@ const PAGE: usize = 500;
 /// Pages of each state that are looked at; more are left as they are.
 const PAGES: usize = 4;
 
-/// Ends the records of deliveries that the store no longer owes. Such a delivery had succeeded:
-/// its settlement was on disk, the record of it was not yet. (Dead letters are in the store, and
-/// what people discard is recorded as they do it.)
+/// Brings the records of deliveries to where the store says they stand. One that the store no
+/// longer owes, and that did not end without a run, had succeeded: its settlement was on disk, the
+/// record of it was not yet.
 pub(super) async fn reconcile(history: &History, store: &dyn Store, clock: &dyn Clock) {
     for state in [
         RunState::Running,
@@ -35,17 +36,50 @@ pub(super) async fn reconcile(history: &History, store: &dyn Store, clock: &dyn 
             let Some(last) = page.last() else { break };
             before = Some(last.id);
             for mut run in page {
-                if run.kind != RunKind::Delivery {
-                    continue;
-                }
-                if let Ok(None) = store.delivery(run.id).await {
-                    run.state = RunState::Succeeded;
-                    run.ended_at = Some(clock.now());
-                    run.failure = None;
+                if run.kind == RunKind::Delivery
+                    && let Ok(true) = correct(&mut run, store, clock).await
+                {
                     history.record_run(run);
                 }
             }
         }
+    }
+}
+
+/// Corrects one record; says whether it had to be.
+async fn correct(run: &mut Run, store: &dyn Store, clock: &dyn Clock) -> Result<bool, StoreError> {
+    let Some(delivery) = store.delivery(run.id).await? else {
+        let endings = match run.event {
+            Some(event) => store.endings(event).await?,
+            None => Vec::new(),
+        };
+        let ending = endings.into_iter().find(|ending| ending.run == run.id);
+        run.ended_at = Some(ending.as_ref().map_or_else(|| clock.now(), |ending| ending.at));
+        run.state = match ending.map(|ending| ending.how) {
+            None => RunState::Succeeded,
+            Some(Ended::Duplicate(_)) => RunState::Skipped,
+            Some(Ended::Superseded(_)) => RunState::Superseded,
+            Some(Ended::Discarded(_)) => RunState::Discarded,
+        };
+        run.failure = None;
+        return Ok(true);
+    };
+    run.attempts = delivery.attempts;
+    match (delivery.state, delivery.dead) {
+        (State::Dead, Some((reason, at))) => {
+            run.state = RunState::Dead;
+            run.ended_at = Some(at);
+            run.failure = (delivery.failure).or_else(|| Some(crate::recorder::dead_failure(reason)));
+            Ok(true)
+        }
+        (State::Queued, _) if run.state == RunState::Running => {
+            run.state = match delivery.starts {
+                0 => RunState::Queued,
+                _ => RunState::Retrying,
+            };
+            Ok(true)
+        }
+        _ => Ok(false),
     }
 }
 
