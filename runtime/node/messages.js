@@ -121,7 +121,7 @@ function messageOfCloudEvent(event, options) {
   if (base64 !== undefined && typeof base64 !== 'string') throw new TypeError('`data_base64` of an event must be a text');
   const given = { id, source, subject, time, contentType: datacontenttype };
   const extensions = { ...(dataschema === undefined ? {} : { dataschema }), ...rest, ...options.extensions };
-  if (Object.keys(extensions).length > 0) given.extensions = extensions;
+  if (Object.values(extensions).some((value) => value !== undefined)) given.extensions = extensions;
   for (const name of Object.keys(given)) if (given[name] === undefined || given[name] === null) delete given[name];
   const bytes = base64 === undefined ? undefined : Buffer.from(base64, 'base64');
   return messageOf(type, bytes ?? data ?? event.data, { ...given, ...options, ...(given.extensions && { extensions: given.extensions }) });

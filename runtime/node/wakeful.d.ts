@@ -111,6 +111,131 @@ declare module 'wakeful' {
   /** `bucket.photos` or `bucket('photos')`: a bucket that `access` allows. */
   export const bucket: ((name: string) => Bucket) & { readonly [name: string]: Bucket };
 
+  /** `500ms`, `30s`, `5m`, `6h`, `1d`, sums such as `1h30m`; or a number of milliseconds. */
+  export type Duration = string | number;
+
+  /** What can be sent: what JSON can hold, or bytes. */
+  export type Payload = unknown;
+
+  export interface DeliveryOptions {
+    /** It runs no earlier than after this. */
+    delay?: Duration;
+    /** It runs no earlier than at this time; instead of `delay`. */
+    at?: Date;
+    /** Takes the place of what the `ordering_key` of triggers would find. */
+    key?: string | number;
+    /** What was sent with the same one within 24 hours is a repetition and is left out. */
+    dedup?: string | number;
+  }
+
+  export interface PublishOptions extends DeliveryOptions {
+    /** CloudEvents `id`: an event with the same `source` and `id` within 24 hours is a repetition. */
+    id?: string;
+    /** CloudEvents `source`. */
+    source?: string;
+    /** CloudEvents `subject`. */
+    subject?: string;
+    /** CloudEvents `time`. */
+    time?: Date | string;
+    /** The media type of the data; JSON, for bytes `application/octet-stream`, by default. */
+    contentType?: string;
+    /** CloudEvents extension attributes, and `dataschema`. */
+    extensions?: Record<string, string | boolean | number | Date | ArrayBufferView | null | undefined>;
+  }
+
+  /** An event for a topic, with its own options. */
+  export interface Message extends PublishOptions {
+    topic: string;
+    data?: Payload;
+  }
+
+  /** A CloudEvent; its `type` is the topic. Further attributes are extensions. */
+  export interface CloudEventInit {
+    type: string;
+    specversion?: string;
+    id?: string;
+    source?: string;
+    subject?: string | null;
+    time?: string | Date;
+    datacontenttype?: string;
+    dataschema?: string;
+    data?: unknown;
+    /** The data in base64, instead of `data`. */
+    data_base64?: string;
+    [extension: string]: unknown;
+  }
+
+  export interface Published {
+    /** The event's id. */
+    id: string;
+    /** Deliveries that were left out as repetitions. */
+    duplicates: number;
+  }
+
+  export interface PublishedList {
+    /** The events' ids, in their order. */
+    ids: string[];
+    /** Deliveries that were left out as repetitions. */
+    duplicates: number;
+  }
+
+  /** Hands in an event. It is on disk when the promise resolves. */
+  export function publish(topic: string, data?: Payload, options?: PublishOptions): Promise<Published>;
+  /** Hands in an event. */
+  export function publish(event: Message | CloudEventInit, options?: PublishOptions): Promise<Published>;
+  /** Hands in up to 1,000 events: all of them or none. The options are for those without their own. */
+  export function publish(events: readonly (Message | CloudEventInit)[], options?: PublishOptions): Promise<PublishedList>;
+
+  export interface InvokeOptions {
+    /** The export to call, when it is not the default one. */
+    handler?: string;
+    /** The media type of the payload; JSON, for bytes `application/octet-stream`, by default. */
+    contentType?: string;
+    wait?: true;
+  }
+
+  export interface InvokeLaterOptions extends DeliveryOptions {
+    handler?: string;
+    contentType?: string;
+    /** The call is an event, on disk when the promise resolves, that is tried again when it fails. */
+    wait: false;
+  }
+
+  /** Calls a function of the project and waits for its result. An error of it is an `InvokeError`. */
+  export function invoke<T = unknown>(name: string, payload?: Payload, options?: InvokeOptions): Promise<T>;
+  /** Has a function of the project called. */
+  export function invoke(name: string, payload: Payload, options: InvokeLaterOptions): Promise<Published>;
+
+  /** Effects of one `context.once`. They are applied when the attempt succeeds. */
+  export interface Once {
+    publish(topic: string, data?: Payload, options?: PublishOptions): Promise<void>;
+    publish(event: Message | CloudEventInit | readonly (Message | CloudEventInit)[], options?: PublishOptions): Promise<void>;
+    /** The call will be made; nobody waits for its result. */
+    invoke(name: string, payload?: Payload, options?: DeliveryOptions & { handler?: string; contentType?: string }): Promise<void>;
+    readonly bucket: ((name: string) => OnceBucket) & { readonly [name: string]: OnceBucket };
+  }
+
+  /** With a database: what goes through `db` is committed with it. */
+  export interface OnceWithDatabase extends Once {
+    readonly db: Queries;
+  }
+
+  export interface OnceBucket {
+    readonly name: string;
+    /** Stores the bytes; the object is there when the attempt has succeeded. Not with a database. */
+    put(
+      key: string,
+      body: Upload,
+      options?: { contentType?: string; metadata?: Record<string, string> },
+    ): Promise<{ key: string; etag: string; size: number }>;
+    remove(key: string): Promise<void>;
+  }
+
+  export interface OnceOptions {
+    /** Of a batch: the event whose success the effects belong to. */
+    event?: EventOrRecord;
+  }
+
   export interface Logger {
     debug(message: string, fields?: object): void;
     info(message: string, fields?: object): void;
@@ -128,10 +253,26 @@ declare module 'wakeful' {
     /** The id of the event; of a request the id of its run. */
     readonly id: string;
     readonly runId: string;
-    /** 1 for the first start of this run. */
+    /** 1 for the first start of this run; of a batch that of the event that was started most often. */
     readonly attempt: number;
-    /** The same for every attempt of one delivery: give it to what must happen only once. */
+    /**
+     * The same for every attempt of one delivery: give it to what must happen only once. In a batch
+     * each event has its own: `keyOf`.
+     */
     readonly idempotencyKey: string;
+    /** Whether the handler has got several events. */
+    readonly isBatch: boolean;
+    /** The idempotency key of one event: of a batch, or the one there is. */
+    keyOf(event: EventOrRecord): string;
+    /** Which start this is for one event: of a batch, or the one there is. */
+    attemptOf(event: EventOrRecord): number;
+    /**
+     * Effects that apply once: gathered while `work` runs, applied when the attempt succeeds. With
+     * `db`, `work` is not run again once its transaction is committed: later attempts get its result.
+     */
+    once<T>(name: string, work: (tx: Once) => Promise<T> | T): Promise<T>;
+    once<T>(name: string, options: OnceOptions & { db: string }, work: (tx: OnceWithDatabase) => Promise<T> | T): Promise<T>;
+    once<T>(name: string, options: OnceOptions, work: (tx: Once) => Promise<T> | T): Promise<T>;
     readonly deadline: Date;
     getRemainingTimeInMillis(): number;
     /** Aborted when the time is over, the caller went away, or the server stops. */
@@ -141,6 +282,28 @@ declare module 'wakeful' {
     readonly functionVersion: string;
     /** Work that goes on after the answer: the worker is not ended before it is done. */
     waitUntil(promise: PromiseLike<unknown>): void;
+  }
+
+  /** An event of a batch, the record of Lambda style that was made of it, or its id. */
+  export type EventOrRecord = { readonly id: string } | { readonly messageId: string } | { readonly responseElements: object } | string;
+
+  /** What handlers of batches get as their second argument. */
+  export interface BatchContext<T = unknown> extends Context {
+    readonly isBatch: true;
+    /**
+     * Handles the events one by one, or `concurrency` at a time. Return its result: it names the
+     * events whose handling threw, and only those are tried again.
+     */
+    each(work: (event: Event<T>) => unknown, options?: { concurrency?: number }): Promise<BatchResult>;
+  }
+
+  /** What a handler of a batch returns when some of its events failed. */
+  export interface BatchResult {
+    batchItemFailures: {
+      /** The `id` of the event. */
+      itemIdentifier: string;
+      error?: { name: string; message: string; stack?: string; retry?: { never: true } | { afterMs: number } };
+    }[];
   }
 
   /** The context of the attempt that calls; null outside of any. */
@@ -156,6 +319,8 @@ declare module 'wakeful' {
     readonly time?: string;
     readonly datacontenttype?: string;
     readonly data: T;
+    /** Extension attributes. */
+    readonly [attribute: string]: unknown;
   }
 
   /** `data` of `wakeful.bucket.created`, `.changed` and `.removed`. */
@@ -211,5 +376,27 @@ declare module 'wakeful' {
     readonly code: ErrorCode;
     /** The operation, such as `db.query`. */
     readonly op: string;
+  }
+
+  /** A function that was invoked failed. `cause` is its error, with its stack. */
+  export class InvokeError extends WakefulError {
+    readonly functionName: string;
+    /** How it failed, such as `user_error` or `timeout`. */
+    readonly kind: string;
+    /** Its run. */
+    readonly runId: string;
+    readonly cause: Error;
+  }
+
+  /** Thrown by a handler of an event: trying again is of no use, it is a dead letter at once. */
+  export class NonRetriableError extends Error {
+    constructor(message?: string, options?: { cause?: unknown });
+    readonly retryable: false;
+  }
+
+  /** Thrown by a handler of an event: it is tried again, but not before this time. */
+  export class RetryAfterError extends Error {
+    constructor(message: string, after: Duration | Date, options?: { cause?: unknown });
+    readonly retryAfter: Date;
   }
 }

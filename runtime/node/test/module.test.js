@@ -366,3 +366,12 @@ test('infinities cross both ways, and what was left out stays so', async (t) => 
   assert.deepEqual(asked, [{ $real: 'Infinity' }, { $real: '-Infinity' }]);
   assert.deepEqual(result, [true, true, { $omitted: 7 }]);
 });
+
+test('the types tell of all that the module has, and of nothing else', async (t) => {
+  const fs = require('node:fs');
+  const path = require('node:path');
+  const types = fs.readFileSync(path.join(__dirname, '..', 'wakeful.d.ts'), 'utf8');
+  const told = new Set([...types.matchAll(/^ {2}export (?:const|function|class) (\w+)/gm)].map(([, name]) => name));
+  const { worker } = await start(t, "module.exports = () => Object.keys(require('wakeful'));");
+  assert.deepEqual([...told].sort(), (await worker.result(EVENT)).sort());
+});
