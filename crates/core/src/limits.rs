@@ -95,6 +95,19 @@ pub const MAX_KEPT_ANSWER: usize = 1024 * 1024;
 pub const MOST_DELAY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Events in one batch of CloudEvents, and in one `publish`.
 pub const MAX_EVENT_BATCH: usize = 1000;
+/// Effects that one attempt may gather for its success: they are one transaction.
+pub const MAX_ONCE_EFFECTS: usize = 1000;
+/// The name of a gathering of effects, characters.
+pub const MAX_ONCE_NAME: usize = 128;
+/// What a gathering comes to, bytes: it may be kept in a row of the user's database.
+pub const MAX_ONCE_RESULT: usize = 256 * 1024;
+/// How long a settlement waits for commits of gatherings in databases that are under way: longer
+/// than a query waits for its turn and a thread.
+pub const ONCE_PATIENCE: Duration = Duration::from_secs(30);
+/// Memories of gatherings that one further gathering may clear away.
+pub const ONCE_CLEARING: u32 = 8;
+/// How old such a memory is at least, before it is asked whether its delivery is owed still.
+pub const ONCE_MEMORY: Duration = Duration::from_secs(3600);
 /// The body of a request that brings CloudEvents, bytes: the largest event as base64, or a batch of
 /// smaller ones.
 pub const MAX_EVENTS_BODY: u64 = 16 * MIB;

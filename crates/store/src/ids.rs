@@ -1,6 +1,6 @@
 //! Which ids a transaction gives out, and how heavy it is.
 
-use wakeful_core::port::{ObjectChange, Transaction};
+use wakeful_core::port::{Answer, ObjectChange, Transaction};
 
 /// The greatest id of any kind in `transaction`; 0 for none. Blobs, uploads and generations are
 /// drawn from the same source as events and runs, so they count too.
@@ -42,8 +42,16 @@ pub(crate) fn weight_of(transaction: &Transaction) -> u64 {
         .map(|checkpoint| ROW + checkpoint.value.len())
         .sum();
     let rest = transaction.deliveries.len()
+        + transaction.pauses.len()
         + transaction.objects.len()
         + transaction.settlements.len()
         + transaction.interventions.len();
     (events + checkpoints + rest * 2 * ROW) as u64
+}
+
+/// About how many bytes of memory and log an answer takes.
+pub(crate) fn weight_of_answer(answer: &Answer) -> u64 {
+    let headers = answer.headers.iter();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    (headers + answer.body.len()) as u64
 }

@@ -9,10 +9,15 @@
 //! Nothing here knows what a function or a source does: events and deliveries come in, are kept,
 //! and are handed out again.
 
+pub mod backup;
 pub mod conformance;
+mod debounce;
+pub mod doctor;
 mod history;
 mod ids;
+mod lanes;
 mod memory;
+mod pauses;
 mod sqlite;
 
 pub use history::{History, HistoryError, HistoryOptions, LogRow, LogsQuery, RunDetail, RunsQuery};

@@ -1,9 +1,20 @@
 //! The store in memory: for simulations and for tests of what stands on the port.
 //!
-//! It keeps the contract of the port by plain maps behind one lock, so that it is obviously
-//! right; it survives nothing, except a [`MemoryStore::restart`] that plays the server's own.
+//! It keeps the contract of the port by maps behind one lock: `rows` holds the deliveries in every
+//! order in which they are looked for, `state` the rest and how a transaction is applied,
+//! `changes` what happens to deliveries, `queries` and `answers` the rest. Whose turn it is in a
+//! lane is decided by the same rules as in the store on SQLite, so that a simulation on this one
+//! tests them.
+//!
+//! There are no threads: a change is made when its method is called, and its reply is ready at
+//! once, so that the same calls give the same answers. It survives nothing, except a
+//! [`MemoryStore::restart`] that plays the server's own.
 
+mod answers;
+mod changes;
 mod objects;
+mod queries;
+mod rows;
 mod state;
 
 use std::sync::Arc;
@@ -13,6 +24,7 @@ use parking_lot::Mutex;
 use wakeful_core::{
     event::Event,
     id::{EventId, RunId},
+    limits,
     name::{Scope, TriggerId},
     port::{
         Answer, AnswerKey, Backlog, BeginAnswer, Begun, BlobId, BucketRef, Census, CheckpointKey,
@@ -40,9 +52,18 @@ impl MemoryStore {
     }
 
     /// The same contents in the next epoch, as if the server had been killed and started again:
-    /// every running delivery is queued, and handles of older epochs find the store closed.
+    /// every running delivery is queued (or a dead letter, where its trigger wants that of an
+    /// unknown outcome), and handles of older epochs find the store closed.
+    ///
+    /// It happens when the greatest id was drawn; see [`MemoryStore::restart_at`].
     pub fn restart(&self) -> Self {
-        let epoch = self.state.lock().restart();
+        let greatest = self.state.lock().greatest;
+        self.restart_at(RunId::from_raw(greatest).drawn_at())
+    }
+
+    /// [`MemoryStore::restart`] at a time of the caller's clock, which dead letters bear.
+    pub fn restart_at(&self, now: Timestamp) -> Self {
+        let epoch = self.state.lock().restart(now);
         Self {
             epoch,
             state: Arc::clone(&self.state),
@@ -98,50 +119,57 @@ impl Store for MemoryStore {
     }
 
     fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError> {
-        self.with(|state| Ok(state.deliveries.get(&id).map(|row| row.delivery.clone())))
+        self.with(|state| Ok(state.delivery(id)))
     }
 
     fn events(&self, query: EventsQuery) -> Reply<Vec<Result<Event, EventId>>, StoreError> {
-        let _ = query;
-        self.with(|_| Ok(Vec::new()))
+        self.with(|state| Ok(state.events(query)))
     }
 
     fn endings(&self, event: EventId) -> Reply<Vec<Ending>, StoreError> {
-        let _ = event;
-        self.with(|_| Ok(Vec::new()))
+        self.with(|state| {
+            let endings = state.endings.get(&event).into_iter();
+            let endings = endings.flat_map(|endings| endings.values().cloned());
+            Ok(endings.take(limits::STORE_READ_ROWS).collect())
+        })
     }
 
     fn children(&self, event: EventId) -> Reply<Vec<EventId>, StoreError> {
-        let _ = event;
-        self.with(|_| Ok(Vec::new()))
+        self.with(|state| {
+            let mut children = state.children(event);
+            children.truncate(limits::STORE_READ_ROWS);
+            Ok(children)
+        })
     }
 
     fn census(&self, scope: Scope, trigger: TriggerId) -> Reply<Census, StoreError> {
-        let _ = (scope, trigger);
-        self.with(|_| Ok(Census::default()))
+        self.with(|state| Ok(state.census(&scope, &trigger)))
     }
 
     fn ahead_of(&self, run: RunId) -> Reply<Vec<Delivery>, StoreError> {
-        let _ = run;
-        self.with(|_| Ok(Vec::new()))
+        self.with(|state| Ok(state.ahead_of(run)))
     }
 
     fn pauses(&self) -> Reply<Vec<Pause>, StoreError> {
-        self.with(|_| Ok(Vec::new()))
+        self.with(|state| Ok(state.pauses.values().cloned().collect()))
     }
 
     fn begin_answer(&self, begin: BeginAnswer) -> Reply<Begun, StoreError> {
-        let _ = begin;
-        self.with(|_| Ok(Begun::Fresh))
+        self.with(|state| {
+            state.greatest = state.greatest.max(begin.run.raw());
+            Ok(state.answers.begin(begin, state.epoch))
+        })
     }
 
     fn finish_answer(&self, key: AnswerKey, answer: Option<Answer>) -> Reply<(), StoreError> {
-        let _ = (key, answer);
-        self.with(|_| Ok(()))
+        self.with(|state| {
+            state.answers.finish(&key, answer, state.epoch);
+            Ok(())
+        })
     }
 
     fn deliveries_of(&self, event: EventId) -> Reply<Vec<Delivery>, StoreError> {
-        self.with(|state| Ok(state.select(|delivery| delivery.event == event)))
+        self.with(|state| Ok(state.deliveries_of(event)))
     }
 
     fn dead(&self, query: DeadQuery) -> Reply<Vec<Delivery>, StoreError> {

@@ -1,51 +1,42 @@
-//! What the store in memory holds, and what each operation does to it.
+//! What the store in memory holds, and how a transaction is applied to it.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    ops::Bound,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use wakeful_core::{
-    delivery::{DeadReason, State as Stands},
     event::Event,
     id::{EventId, RunId},
-    limits,
     name::{Scope, TriggerId},
     port::{
-        Backlog, Checkpoint, CheckpointKey, Claim, Committed, DeadQuery, Delivery, End, Epoch,
-        Expired, ExpiredQuery, Held, Intervention, NewDelivery, ReadyQuery, Settled, Settlement,
-        StoreError, StoreStats, Sweep, Transaction,
+        Checkpoint, CheckpointKey, Committed, Condition, Ended, Ending, Epoch, NewDelivery, Pause,
+        Settled, StoreError, StoreStats, Sweep, Transaction,
     },
     time::Timestamp,
 };
 
-use super::objects::Index;
-use crate::ids::greatest_in;
+use super::{answers::Answers, objects::Index, rows::Rows};
+use crate::{ids::greatest_in, lanes::Place, pauses};
 
 /// What was refused because its caller broke the contract; nothing of it was applied.
 pub(super) fn refused(why: String) -> StoreError {
     StoreError::Failed(why)
 }
 
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) delivery: Delivery,
-    /// The epoch of its last claim.
-    claimed_by: Epoch,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) epoch: Epoch,
     pub(super) greatest: i64,
     pub(super) events: BTreeMap<EventId, Event>,
-    pub(super) deliveries: BTreeMap<RunId, Row>,
+    pub(super) rows: Rows,
     pub(super) checkpoints: HashMap<CheckpointKey, Bytes>,
     pub(super) index: Index,
-    /// Until when each key is remembered.
-    dedup: HashMap<(Scope, TriggerId, String), Timestamp>,
-    stats: StoreStats,
+    pub(super) answers: Answers,
+    pub(super) pauses: BTreeMap<String, Pause>,
+    pub(super) endings: BTreeMap<EventId, BTreeMap<RunId, Ending>>,
+    children: BTreeMap<EventId, BTreeSet<EventId>>,
+    /// Until when each key is remembered, and for which delivery.
+    dedup: HashMap<(Scope, TriggerId, String), (Timestamp, RunId)>,
+    pub(super) stats: StoreStats,
 }
 
 impl State {
@@ -54,30 +45,67 @@ impl State {
             epoch,
             greatest: 0,
             events: BTreeMap::new(),
-            deliveries: BTreeMap::new(),
+            rows: Rows::default(),
             checkpoints: HashMap::new(),
             index: Index::default(),
+            answers: Answers::default(),
+            pauses: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            children: BTreeMap::new(),
             dedup: HashMap::new(),
             stats: StoreStats::default(),
         }
     }
 
-    pub(super) fn restart(&mut self) -> Epoch {
-        self.epoch = Epoch(self.epoch.0 + 1);
-        self.stats = StoreStats::default();
-        for row in self.deliveries.values_mut() {
-            if row.delivery.state == Stands::Running {
-                row.delivery.state = Stands::Queued;
-                row.delivery.attempts -= 1;
-            }
+    pub(super) fn commit(&mut self, transaction: Transaction) -> Result<Committed, StoreError> {
+        let before = match transaction.condition {
+            Condition::Always => None,
+            Condition::IfApplied if self.is_sure_to_apply(&transaction) => None,
+            Condition::IfApplied => Some(Box::new(self.clone())),
+        };
+        let settlements = transaction.settlements.len();
+        let mut ignored = 0;
+        let applied = self.apply(transaction, &mut ignored);
+        let Some(before) = before else {
+            return applied;
+        };
+        let in_vain = match &applied {
+            Ok(committed) => ignored > 0 || committed.settled.contains(&Settled::Stale),
+            Err(_) => return applied,
+        };
+        if in_vain {
+            *self = *before;
+            self.stats.commits += 1;
+            self.stats.syncs += 1;
+            self.stats.stale += settlements as u64;
+            return Ok(Committed {
+                settled: vec![Settled::Stale; settlements],
+                ..Committed::default()
+            });
         }
-        self.epoch
+        applied
     }
 
-    pub(super) fn commit(&mut self, transaction: Transaction) -> Result<Committed, StoreError> {
+    /// Whether a transaction with a condition needs no copy to go back to: it ends different
+    /// claims that are the present ones, and nothing else in it could be in vain.
+    fn is_sure_to_apply(&self, transaction: &Transaction) -> bool {
+        let mut runs = HashSet::new();
+        let settlements = &transaction.settlements;
+        transaction.interventions.is_empty()
+            && transaction.objects.is_empty()
+            && settlements
+                .iter()
+                .all(|settlement| self.holds(settlement.claim) && runs.insert(settlement.claim.run))
+    }
+
+    fn apply(
+        &mut self,
+        transaction: Transaction,
+        ignored: &mut usize,
+    ) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
         let mut index = None;
-        if !transaction.objects.is_empty() {
+        if !transaction.objects.is_empty() && self.is_in_time(&transaction) {
             let mut next = self.index.clone();
             for change in transaction.objects.iter().cloned() {
                 next.apply(change)?;
@@ -88,11 +116,12 @@ impl State {
         // Nothing can be refused from here on.
         self.greatest = self.greatest.max(greatest_in(&transaction));
         self.index = index.unwrap_or_else(|| std::mem::take(&mut self.index));
-        for event in transaction.events {
-            self.events.insert(event.key, event);
-        }
-        for delivery in deliveries {
-            self.enqueue(delivery);
+        self.keep(transaction.events);
+        for (new, first) in deliveries {
+            match first {
+                Some(first) => self.leave_out(&new, first),
+                None => self.enqueue(new, &mut committed),
+            }
         }
         for Checkpoint { key, value } in transaction.checkpoints {
             self.checkpoints.insert(key, value);
@@ -101,20 +130,58 @@ impl State {
             committed.settled.push(self.settle(settlement));
         }
         for intervention in transaction.interventions {
-            self.intervene(intervention, &mut committed.intervened);
+            self.intervene(intervention, &mut committed.intervened, ignored);
         }
+        for (pause, begins) in transaction.pauses {
+            let what = pauses::identity(&pause);
+            match begins {
+                true => self.pauses.insert(what, pause),
+                false => self.pauses.remove(&what),
+            };
+        }
+        committed.released = self.released();
         self.stats.commits += 1;
         self.stats.syncs += 1;
         self.stats.duplicates += committed.duplicates.len() as u64;
         Ok(committed)
     }
 
-    /// Checks the ids of a transaction and picks its deliveries that repeat nothing.
+    /// Whether the objects of a transaction count: with a condition, settlements come first.
+    fn is_in_time(&self, transaction: &Transaction) -> bool {
+        let holds = |claim| self.holds(claim) || is_born_in(transaction, claim);
+        transaction.condition == Condition::Always
+            || (transaction.settlements.iter()).all(|settlement| holds(settlement.claim))
+    }
+
+    fn released(&mut self) -> Vec<TriggerId> {
+        let numbers = std::mem::take(&mut self.rows.released);
+        let names = numbers
+            .into_iter()
+            .map(|number| self.rows.trigger(number).id.clone());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn keep(&mut self, events: Vec<Event>) {
+        let mut born = Vec::with_capacity(events.len());
+        for event in events {
+            born.push((event.key, event.lineage));
+            self.events.insert(event.key, event);
+        }
+        for (child, lineage) in born {
+            for parent in [lineage.parent, lineage.replay_of].into_iter().flatten() {
+                if self.events.contains_key(&parent) {
+                    self.children.entry(parent).or_default().insert(child);
+                }
+            }
+        }
+    }
+
+    /// Checks the ids of a transaction, and finds out which deliveries repeat which.
     fn admit(
         &self,
         transaction: &Transaction,
         committed: &mut Committed,
-    ) -> Result<Vec<NewDelivery>, StoreError> {
+    ) -> Result<Vec<(NewDelivery, Option<RunId>)>, StoreError> {
         let mut events = HashSet::new();
         for event in &transaction.events {
             if self.events.contains_key(&event.key) || !events.insert(event.key) {
@@ -129,13 +196,14 @@ impl State {
                 let key = (new.scope.clone(), new.trigger.clone(), dedup.key.clone());
                 let now = new.id.drawn_at();
                 let known = keys.get(&key).or_else(|| self.dedup.get(&key));
-                if known.is_some_and(|until| *until > now) {
-                    committed.duplicates.push((new.id, new.id));
+                if let Some((_, first)) = known.filter(|(until, _)| *until > now) {
+                    committed.duplicates.push((new.id, *first));
+                    admitted.push((new.clone(), Some(*first)));
                     continue;
                 }
-                keys.insert(key, now.plus(dedup.window));
+                keys.insert(key, (now.plus(dedup.window), new.id));
             }
-            if self.deliveries.contains_key(&new.id) || !runs.insert(new.id) {
+            if self.rows.get(new.id).is_some() || !runs.insert(new.id) {
                 return Err(refused(format!("delivery {} exists already", new.id)));
             }
             if !events.contains(&new.event) && !self.events.contains_key(&new.event) {
@@ -145,288 +213,88 @@ impl State {
                 );
                 return Err(refused(why));
             }
-            admitted.push(new.clone());
+            admitted.push((new.clone(), None));
         }
         Ok(admitted)
     }
 
-    fn enqueue(&mut self, new: NewDelivery) {
+    fn leave_out(&mut self, new: &NewDelivery, first: RunId) {
+        let ending = Ending {
+            event: new.event,
+            run: new.id,
+            trigger: new.trigger.clone(),
+            at: new.id.drawn_at(),
+            how: Ended::Duplicate(first),
+        };
+        self.end(ending);
+    }
+
+    /// Keeps how a delivery ended, as long as its event is kept.
+    pub(super) fn end(&mut self, ending: Ending) {
+        if self.events.contains_key(&ending.event) {
+            let of_event = self.endings.entry(ending.event).or_default();
+            of_event.insert(ending.run, ending);
+        }
+    }
+
+    pub(super) fn remember(&mut self, new: &NewDelivery) {
         if let Some(dedup) = &new.dedup {
             let key = (new.scope.clone(), new.trigger.clone(), dedup.key.clone());
-            self.dedup.insert(key, new.id.drawn_at().plus(dedup.window));
-        }
-        let starts = u32::from(new.claimed);
-        let delivery = Delivery {
-            id: new.id,
-            partition: new.partition(),
-            scope: new.scope,
-            event: new.event,
-            trigger: new.trigger,
-            function: new.function,
-            keys: new.keys,
-            blocks: new.blocks,
-            on_unknown: new.on_unknown,
-            state: if new.claimed {
-                Stands::Running
-            } else {
-                Stands::Queued
-            },
-            starts,
-            attempts: starts,
-            ready_at: new.ready_at,
-            expires_at: new.expires_at,
-            alone: false,
-            held: None,
-            dead: None,
-            failure: None,
-        };
-        let row = Row {
-            delivery,
-            claimed_by: self.epoch,
-        };
-        self.deliveries.insert(new.id, row);
-    }
-
-    fn holds(&self, claim: Claim) -> bool {
-        self.deliveries.get(&claim.run).is_some_and(|row| {
-            row.delivery.state == Stands::Running
-                && row.claimed_by == claim.epoch
-                && row.delivery.starts == claim.start
-        })
-    }
-
-    fn settle(&mut self, settlement: Settlement) -> Settled {
-        if !self.holds(settlement.claim) {
-            self.stats.stale += 1;
-            return Settled::Stale;
-        }
-        let run = settlement.claim.run;
-        let Some(row) = self.deliveries.get_mut(&run) else {
-            return Settled::Stale;
-        };
-        let delivery = &mut row.delivery;
-        match settlement.end {
-            End::Succeeded => {
-                self.deliveries.remove(&run);
-            }
-            End::Retry {
-                at,
-                charged,
-                alone,
-                failure,
-            } => {
-                delivery.state = Stands::Queued;
-                delivery.ready_at = at;
-                delivery.attempts -= u32::from(!charged);
-                delivery.alone = alone;
-                delivery.failure = failure.or(delivery.failure.take());
-            }
-            End::HeldForVersion { version, failure } => {
-                delivery.state = Stands::Queued;
-                delivery.attempts -= 1;
-                delivery.held = Some(Held::Version(version));
-                delivery.failure = Some(failure);
-            }
-            End::Dead {
-                reason,
-                at,
-                failure,
-            } => {
-                delivery.state = Stands::Dead;
-                delivery.dead = Some((reason, at));
-                delivery.failure = failure.or(delivery.failure.take());
-            }
-        }
-        Settled::Applied
-    }
-
-    fn intervene(&mut self, intervention: Intervention, changed: &mut Vec<RunId>) {
-        match intervention {
-            Intervention::Redrive {
-                run,
-                now,
-                expires_at,
-            } => {
-                if let Some(delivery) = self.standing(run, Stands::Dead) {
-                    delivery.state = Stands::Queued;
-                    delivery.attempts = 0;
-                    delivery.ready_at = now;
-                    delivery.expires_at = expires_at;
-                    delivery.dead = None;
-                    changed.push(run);
-                }
-            }
-            Intervention::Discard { run, .. } => {
-                if self.standing(run, Stands::Dead).is_some() {
-                    self.deliveries.remove(&run);
-                    changed.push(run);
-                }
-            }
-            Intervention::Expire { run, at } => {
-                if let Some(delivery) = self.standing(run, Stands::Queued) {
-                    delivery.state = Stands::Dead;
-                    delivery.held = None;
-                    delivery.dead = Some((DeadReason::TooOld, at));
-                    changed.push(run);
-                }
-            }
-            Intervention::ReleaseHeld {
-                scope,
-                function,
-                live,
-                now,
-            } => {
-                for row in self.deliveries.values_mut() {
-                    let delivery = &mut row.delivery;
-                    let held = matches!(&delivery.held, Some(Held::Version(held)) if *held != live);
-                    if held && delivery.scope == scope && delivery.function == function {
-                        delivery.held = None;
-                        delivery.ready_at = now;
-                        changed.push(delivery.id);
-                    }
-                }
-            }
-            _ => {}
+            let until = new.id.drawn_at().plus(dedup.window);
+            self.dedup.insert(key, (until, new.id));
         }
     }
 
-    fn standing(&mut self, run: RunId, state: Stands) -> Option<&mut Delivery> {
-        let row = self.deliveries.get_mut(&run)?;
-        (row.delivery.state == state).then_some(&mut row.delivery)
-    }
-
-    pub(super) fn claim(&mut self, runs: &[RunId], now: Timestamp) -> Vec<Delivery> {
-        let epoch = self.epoch;
-        let mut claimed = Vec::new();
-        for run in runs {
-            let Some(row) = self.deliveries.get_mut(run) else {
-                continue;
-            };
-            let delivery = &mut row.delivery;
-            if delivery.state == Stands::Queued && delivery.expires_at > now {
-                delivery.state = Stands::Running;
-                delivery.held = None;
-                delivery.starts += 1;
-                delivery.attempts += 1;
-                row.claimed_by = epoch;
-                claimed.push(delivery.clone());
-            }
-        }
-        self.stats.syncs += 1;
-        claimed
-    }
-
-    pub(super) fn select(&self, keep: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
-        let all = self.deliveries.values().map(|row| &row.delivery);
-        all.filter(|delivery| keep(delivery)).cloned().collect()
-    }
-
-    pub(super) fn ready(&self, query: &ReadyQuery) -> Vec<Delivery> {
-        let mut ready = self.select(|delivery| {
-            waits(delivery)
-                && delivery.scope == query.scope
-                && delivery.trigger == query.trigger
-                && delivery.ready_at <= query.now
-                && query
-                    .after
-                    .is_none_or(|after| (delivery.ready_at, delivery.id) > after)
-        });
-        ready.sort_by_key(|delivery| (delivery.ready_at, delivery.id));
-        ready.truncate(query.limit);
-        ready
-    }
-
-    pub(super) fn backlog(&self) -> Vec<Backlog> {
-        let mut by_trigger: BTreeMap<(Scope, TriggerId), (u64, Timestamp)> = BTreeMap::new();
-        for delivery in self.select(waits) {
-            let (queued, earliest) = by_trigger
-                .entry((delivery.scope, delivery.trigger))
-                .or_insert((0, delivery.ready_at));
-            *queued += 1;
-            *earliest = (*earliest).min(delivery.ready_at);
-        }
-        by_trigger
-            .into_iter()
-            .map(|((scope, trigger), (queued, earliest))| Backlog {
-                scope,
-                trigger,
-                queued,
-                earliest,
-            })
+    /// The events that came of an event and are kept.
+    pub(super) fn children(&self, event: EventId) -> Vec<EventId> {
+        let children = self.children.get(&event).into_iter().flatten();
+        children
+            .filter(|child| self.events.contains_key(child))
+            .copied()
             .collect()
     }
 
-    pub(super) fn expired(&self, query: ExpiredQuery) -> Expired {
-        let bounds = (
-            query.after.map_or(Bound::Unbounded, Bound::Excluded),
-            Bound::Unbounded,
-        );
-        let mut rest = self.deliveries.range(bounds);
-        let step: Vec<_> = rest.by_ref().take(limits::EXPIRY_STEP).collect();
-        let is_expired = |delivery: &&Delivery| {
-            delivery.state == Stands::Queued && delivery.expires_at <= query.now
-        };
-        Expired {
-            next: rest.next().and(step.last()).map(|(run, _)| **run),
-            deliveries: step
-                .iter()
-                .map(|(_, row)| &row.delivery)
-                .filter(is_expired)
-                .cloned()
-                .collect(),
-        }
-    }
-
-    pub(super) fn dead(&self, query: &DeadQuery) -> Vec<Delivery> {
-        let mut dead = self.select(|delivery| {
-            delivery.state == Stands::Dead
-                && query.before.is_none_or(|before| delivery.id < before)
-                && query
-                    .function
-                    .as_ref()
-                    .is_none_or(|name| delivery.function == *name)
-        });
-        dead.reverse();
-        dead.truncate(query.limit);
-        dead
-    }
-
     pub(super) fn sweep(&mut self, sweep: &Sweep) -> u64 {
+        self.answers.sweep(sweep.now, self.epoch);
         if let Some(before) = sweep.dead_before {
-            self.deliveries
-                .retain(|_, row| row.delivery.dead.is_none_or(|(_, since)| since >= before));
+            self.sweep_dead(before);
         }
-        self.dedup.retain(|_, until| *until > sweep.now);
-        let owed: HashSet<EventId> = self
-            .deliveries
-            .values()
-            .map(|row| row.delivery.event)
-            .collect();
+        self.dedup.retain(|_, (until, _)| *until > sweep.now);
         let bound = EventId::first_at(sweep.events_before);
-        let before = self.events.len();
-        self.events
-            .retain(|id, _| *id >= bound || owed.contains(id));
-        (before - self.events.len()) as u64
+        let old = self.events.range(..bound).map(|(id, _)| *id);
+        let gone: Vec<EventId> = old.filter(|id| !self.rows.owes(*id)).collect();
+        for event in &gone {
+            self.events.remove(event);
+            self.endings.remove(event);
+            self.children.remove(event);
+        }
+        gone.len() as u64
     }
 
     pub(super) fn stats(&self) -> StoreStats {
-        let count = |state| self.select(|delivery| delivery.state == state).len() as u64;
+        let count = |place: Place| {
+            let triggers = self.rows.triggers.iter();
+            triggers
+                .map(|trigger| trigger.counts[place as usize])
+                .sum::<u64>()
+        };
+        let data = self.events.values().map(|event| event.data.len() as u64);
+        let (running, dead) = (count(Place::Running), count(Place::Dead));
         StoreStats {
             events: self.events.len() as u64,
-            queued: count(Stands::Queued),
-            running: count(Stands::Running),
-            dead: count(Stands::Dead),
-            bytes: self
-                .events
-                .values()
-                .map(|event| event.data.len() as u64)
-                .sum(),
+            queued: self.rows.all().len() as u64 - running - dead,
+            running,
+            dead,
+            bytes: data.sum(),
             ..self.stats.clone()
         }
     }
 }
 
-/// Queued, and not held for a version.
-fn waits(delivery: &Delivery) -> bool {
-    delivery.state == Stands::Queued && delivery.held.is_none()
+/// Whether a claim is that of a delivery that is born claimed in the same transaction.
+fn is_born_in(transaction: &Transaction, claim: wakeful_core::port::Claim) -> bool {
+    let deliveries = &transaction.deliveries;
+    deliveries
+        .iter()
+        .any(|new| new.id == claim.run && new.claimed && claim.start == 1)
 }

@@ -1,11 +1,15 @@
 //! Applies a transaction within the group's database transaction.
 
+use std::collections::{BTreeSet, HashMap};
+
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, params};
 use wakeful_core::{
     delivery::{DeadReason, State},
     event::Event,
-    id::RunId,
-    port::{Checkpoint, Committed, Delivery, Epoch, NewDelivery, Transaction},
+    flow::OnUnknown,
+    id::{EventId, RunId},
+    port::{Checkpoint, Committed, Condition, Delivery, Epoch, Settled, Transaction},
     time::Timestamp,
 };
 
@@ -13,19 +17,28 @@ use super::{
     dedup::Dedup,
     delta::Delta,
     envelope,
-    fault::{Fault, tell_damage},
+    fault::{Fault, malformed, tell_damage},
+    intervene,
+    lanes::{member, member_columns},
     names::Names,
     objects,
-    rows::{self, HELD, delivery_columns},
+    rows::{self, delivery_columns},
     settle,
+    steps::{Done, Rest},
+    traces,
 };
-use crate::ids::greatest_in;
+use crate::{
+    ids::greatest_in,
+    lanes::{self, Member, Place},
+};
 
 /// What the writer has learnt of its database; forgotten when a transaction is rolled back.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) names: Names,
     pub(super) dedup: Dedup,
+    /// Of each trigger that was asked for: how many seats its concurrency keys have.
+    pub(super) limits: HashMap<i64, Option<u32>, RandomState>,
 }
 
 impl Memory {
@@ -34,26 +47,69 @@ impl Memory {
         Ok(Self {
             names: Names::default(),
             dedup: Dedup::load(conn)?,
+            limits: HashMap::default(),
         })
     }
 }
 
-/// The database while a group is applied to it.
+/// The database while a piece of work is applied to it.
 pub(super) struct Applier<'a> {
     pub(super) conn: &'a Connection,
     pub(super) memory: &'a mut Memory,
     pub(super) epoch: Epoch,
     pub(super) delta: Delta,
+    /// Triggers of which held deliveries became ready.
+    pub(super) released: BTreeSet<i64>,
+    /// Interventions on one run that found nothing to do.
+    pub(super) ignored: usize,
+    /// What is left for further commits.
+    pub(super) rest: Vec<Rest>,
 }
 
-impl Applier<'_> {
+impl<'a> Applier<'a> {
+    pub(super) fn new(conn: &'a Connection, memory: &'a mut Memory, epoch: Epoch) -> Self {
+        Self {
+            conn,
+            memory,
+            epoch,
+            delta: Delta::default(),
+            released: BTreeSet::new(),
+            ignored: 0,
+            rest: Vec::new(),
+        }
+    }
+
     /// Applies `transaction`. After `Fault::Conflict` nothing of it is left; after any other
     /// fault the caller rolls back.
-    pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<Committed, Fault> {
-        objects::apply(self.conn, &mut self.memory.names, &transaction.objects)?;
+    pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<Done, Fault> {
+        let mut committed = match transaction.condition {
+            Condition::Always => {
+                objects::apply(self.conn, &mut self.memory.names, &transaction.objects)?;
+                self.parts(transaction)?
+            }
+            Condition::IfApplied => match self.whole(transaction)? {
+                Some(committed) => committed,
+                None => return Ok(self.refused(transaction)),
+            },
+        };
+        committed.released = self.released_names()?;
+        self.delta.greatest = self.delta.greatest.max(greatest_in(transaction));
+        self.delta.duplicates += committed.duplicates.len() as u64;
+        self.delta.commits += 1;
+        Ok(Done {
+            committed,
+            rest: std::mem::take(&mut self.rest),
+        })
+    }
+
+    /// Everything but the objects.
+    fn parts(&mut self, transaction: &Transaction) -> Result<Committed, Fault> {
         let mut committed = Committed::default();
         for event in &transaction.events {
             self.insert_event(event)?;
+        }
+        for event in &transaction.events {
+            traces::relate(self.conn, event)?;
         }
         for new in &transaction.deliveries {
             self.enqueue(new, transaction, &mut committed)?;
@@ -65,12 +121,82 @@ impl Applier<'_> {
             committed.settled.push(settle::settle(self, settlement)?);
         }
         for intervention in &transaction.interventions {
-            settle::intervene(self, intervention, &mut committed.intervened)?;
+            intervene::intervene(self, intervention, &mut committed.intervened)?;
         }
-        self.delta.greatest = self.delta.greatest.max(greatest_in(transaction));
-        self.delta.duplicates += committed.duplicates.len() as u64;
-        self.delta.commits += 1;
+        for (pause, begins) in &transaction.pauses {
+            traces::pause(self.conn, pause, *begins)?;
+        }
         Ok(committed)
+    }
+
+    /// Applies a transaction if all that its condition names has an effect; `None`: it has not,
+    /// and nothing of it is left.
+    fn whole(&mut self, transaction: &Transaction) -> Result<Option<Committed>, Fault> {
+        self.conn
+            .prepare_cached("SAVEPOINT condition")?
+            .execute([])?;
+        let applied = self.parts(transaction).and_then(|committed| {
+            let stale = committed.settled.contains(&Settled::Stale);
+            if stale || self.ignored > 0 {
+                return Ok(None);
+            }
+            objects::apply(self.conn, &mut self.memory.names, &transaction.objects)?;
+            Ok(Some(committed))
+        });
+        if matches!(applied, Ok(None) | Err(Fault::Conflict(_))) {
+            self.conn
+                .prepare_cached("ROLLBACK TO condition")?
+                .execute([])?;
+            *self.memory = Memory::load(self.conn)?;
+            self.delta = Delta::default();
+            self.released.clear();
+            self.rest.clear();
+        }
+        if matches!(applied, Ok(_) | Err(Fault::Conflict(_))) {
+            self.conn.prepare_cached("RELEASE condition")?.execute([])?;
+        }
+        applied
+    }
+
+    /// The reply to a transaction of which something would have had no effect.
+    fn refused(&mut self, transaction: &Transaction) -> Done {
+        self.delta.stale += transaction.settlements.len() as u64;
+        self.delta.commits += 1;
+        Done {
+            committed: Committed {
+                settled: vec![Settled::Stale; transaction.settlements.len()],
+                ..Committed::default()
+            },
+            rest: Vec::new(),
+        }
+    }
+
+    /// Does one step of what earlier commits left.
+    pub(super) fn go_on(&mut self, rest: &[Rest]) -> Result<Done, Fault> {
+        let mut committed = Committed::default();
+        for one in rest {
+            match one {
+                Rest::Again(intervention) => {
+                    intervene::intervene(self, intervention, &mut committed.intervened)?;
+                }
+                Rest::Fill { trigger, from } => intervene::fill(self, *trigger, from)?,
+            }
+        }
+        committed.released = self.released_names()?;
+        self.delta.commits += 1;
+        Ok(Done {
+            committed,
+            rest: std::mem::take(&mut self.rest),
+        })
+    }
+
+    fn released_names(&mut self) -> Result<Vec<wakeful_core::name::TriggerId>, Fault> {
+        let mut names = BTreeSet::new();
+        for trigger in std::mem::take(&mut self.released) {
+            let (_, name) = self.memory.names.triggers.name(self.conn, trigger)?;
+            names.insert(name);
+        }
+        Ok(names.into_iter().collect())
     }
 
     fn insert_event(&mut self, event: &Event) -> Result<(), Fault> {
@@ -90,82 +216,12 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn enqueue(
-        &mut self,
-        new: &NewDelivery,
-        transaction: &Transaction,
-        committed: &mut Committed,
-    ) -> Result<(), Fault> {
-        let conn = self.conn;
-        let trigger = self
-            .memory
-            .names
-            .triggers
-            .intern(conn, &new.scope, &new.trigger)?;
-        if let Some(key) = &new.dedup {
-            let now = new.id.drawn_at();
-            if self.memory.dedup.repeats(conn, trigger, key, now)? {
-                committed.duplicates.push((new.id, new.id));
-                return Ok(());
-            }
-        }
-        // Nearly always its event is the first or the only one; the index knows of the others.
-        let brought = transaction
-            .events
-            .first()
-            .is_some_and(|event| event.key == new.event);
-        if !brought && !self.keeps(new)? {
-            let why = format!(
-                "delivery {} is owed for {}, which is not kept",
-                new.id, new.event
-            );
-            return Err(Fault::Refused(why));
-        }
-        self.insert_delivery(new, trigger)?;
-        if new.claimed {
-            self.delta.running += 1;
-        } else {
-            self.delta.queued += 1;
-            self.delta.waiting(trigger, 1);
-        }
-        Ok(())
-    }
-
-    fn insert_delivery(&mut self, new: &NewDelivery, trigger: i64) -> Result<(), Fault> {
-        let functions = &mut self.memory.names.functions;
-        let function = functions.intern(self.conn, &new.scope, &new.function)?;
-        let state = if new.claimed {
-            State::Running
-        } else {
-            State::Queued
-        };
-        self.conn
-            .prepare_cached(
-                "INSERT INTO deliveries (id, event, trigger, function, partition, state, epoch, \
-                 starts, attempts, ready_at, expires_at, ordering_key) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)",
-            )?
-            .execute(params![
-                new.id.raw(),
-                new.event.raw(),
-                trigger,
-                function,
-                new.partition(),
-                state as u8,
-                self.epoch.0,
-                u32::from(new.claimed),
-                new.ready_at.as_millis(),
-                new.expires_at.as_millis(),
-                new.keys.ordering,
-            ])?;
-        Ok(())
-    }
-
-    fn keeps(&self, new: &NewDelivery) -> Result<bool, Fault> {
+    /// Whether an event is kept.
+    pub(super) fn keeps(&self, event: EventId) -> Result<bool, Fault> {
         let mut statement = self
             .conn
             .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?;
-        Ok(statement.exists([new.event.raw()])?)
+        Ok(statement.exists([event.raw()])?)
     }
 
     fn remember(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
@@ -181,7 +237,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Claims what is queued of `runs`.
+    /// Claims what is ready of `runs`.
     pub(super) fn claim(&mut self, runs: &[RunId], now: Timestamp) -> Result<Vec<Delivery>, Fault> {
         let conn = self.conn;
         let mut find = conn.prepare_cached(concat!(
@@ -199,13 +255,14 @@ impl Applier<'_> {
             let Some(row) = found.next()? else {
                 continue;
             };
-            let (trigger, state): (i64, u8) = (row.get(2)?, row.get(5)?);
+            let trigger: i64 = row.get(2)?;
+            let place = Place::from_stored(row.get(5)?).ok_or_else(|| malformed("a state"))?;
             let read = rows::delivery(conn, &mut self.memory.names, row);
             drop(found);
             let mut delivery = match read {
                 Err(fault @ Fault::Malformed(_)) => {
                     tell_damage("a delivery", run.raw(), &fault);
-                    self.bury(*run, (trigger, state), now)?;
+                    self.bury(*run, place, (DeadReason::Damaged, now))?;
                     continue;
                 }
                 other => other?,
@@ -220,57 +277,58 @@ impl Applier<'_> {
                 delivery.starts,
                 delivery.attempts
             ])?;
-            if state != HELD {
-                self.delta.waiting(trigger, -1);
-            }
-            self.delta.queued -= 1;
-            self.delta.running += 1;
+            self.delta.moved(trigger, Some(place), Some(Place::Running));
             claimed.push(delivery);
         }
         Ok(claimed)
     }
-}
 
-impl Applier<'_> {
-    /// Makes a dead letter of a queued delivery that cannot be read.
-    fn bury(
+    /// Makes a dead letter of a delivery that stood at `from`.
+    pub(super) fn bury(
         &mut self,
         run: RunId,
-        (trigger, state): (i64, u8),
-        now: Timestamp,
+        from: Place,
+        (reason, at): (DeadReason, Timestamp),
     ) -> Result<(), Fault> {
-        self.conn
-            .prepare_cached(
+        let gone = self
+            .conn
+            .prepare_cached(concat!(
                 "UPDATE deliveries SET state = 2, held_for = NULL, dead_reason = ?2, \
-                 dead_at = ?3 WHERE id = ?1",
-            )?
-            .execute(params![
-                run.raw(),
-                DeadReason::Damaged as u8,
-                now.as_millis()
-            ])?;
-        if state != HELD {
-            self.delta.waiting(trigger, -1);
-        }
-        self.delta.queued -= 1;
-        self.delta.dead += 1;
-        Ok(())
+                 dead_at = ?3 WHERE id = ?1 RETURNING ",
+                member_columns!()
+            ))?
+            .query_row(params![run.raw(), reason as u8, at.as_millis()], member)?;
+        self.delta
+            .moved(gone.trigger, Some(from), Some(Place::Dead));
+        lanes::left(self, &gone, from)
     }
-}
 
-/// Queues again what older epochs had claimed, uncharged; replies how many.
-pub(super) fn void_claims(conn: &Connection, delta: &mut Delta) -> Result<usize, Fault> {
-    let mut statement =
-        conn.prepare("SELECT trigger, count(*) FROM deliveries WHERE state = 1 GROUP BY trigger")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        delta.waiting(row.get(0)?, row.get(1)?);
+    /// Ends the claims of older epochs: what they had begun is queued again, uncharged, or is a
+    /// dead letter where that is what its trigger wants. Replies how many there were.
+    pub(super) fn void_claims(&mut self, now: Timestamp) -> Result<usize, Fault> {
+        let mut statement = self.conn.prepare(concat!(
+            "SELECT ",
+            member_columns!(),
+            ", on_unknown FROM deliveries INDEXED BY deliveries_running \
+             WHERE state = 1 ORDER BY id"
+        ))?;
+        let found = statement.query_map([], |row| Ok((member(row)?, row.get(5)?)))?;
+        let found: Vec<(Member, u8)> = found.collect::<Result<_, _>>()?;
+        for (voided, rule) in &found {
+            if *rule == rows::stored_on_unknown(OnUnknown::Hold) {
+                let why = (DeadReason::OutcomeUnknown, now);
+                self.bury(voided.run, Place::Running, why)?;
+                continue;
+            }
+            self.conn
+                .prepare_cached(
+                    "UPDATE deliveries SET state = 0, attempts = attempts - 1 WHERE id = ?1",
+                )?
+                .execute([voided.run.raw()])?;
+            self.delta
+                .moved(voided.trigger, Some(Place::Running), Some(Place::Queued));
+            lanes::requeued(self, voided)?;
+        }
+        Ok(found.len())
     }
-    let voided = conn.execute(
-        "UPDATE deliveries SET state = 0, attempts = attempts - 1 WHERE state = 1",
-        [],
-    )?;
-    delta.running -= voided as i64;
-    delta.queued += voided as i64;
-    Ok(voided)
 }

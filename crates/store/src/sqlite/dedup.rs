@@ -5,12 +5,12 @@
 //! window ends in [n, n + 1) widths, a width of class c being 15 minutes times 2 to the power of
 //! c. The class is the least whose width is at least an eighth of the window: a window is spread
 //! over at most nine tables, all of bounded size, and a table whose time has passed is dropped
-//! whole. "Now" is when the delivery's id was drawn.
+//! whole. "Now" is when the delivery's id was drawn. `run` is the delivery that brought the key.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use wakeful_core::{port::Dedup as Key, time::Timestamp};
+use wakeful_core::{id::RunId, port::Dedup as Key, time::Timestamp};
 
 use super::fault::Fault;
 
@@ -33,8 +33,8 @@ impl Bucket {
         let name = format!("dedup_{class}_{n}");
         Self {
             ends: n.saturating_add(1).saturating_mul(width(class)),
-            find: format!("SELECT until FROM {name} WHERE trigger = ?1 AND key = ?2"),
-            insert: format!("INSERT OR REPLACE INTO {name} VALUES (?1, ?2, ?3)"),
+            find: format!("SELECT until, run FROM {name} WHERE trigger = ?1 AND key = ?2"),
+            insert: format!("INSERT OR REPLACE INTO {name} VALUES (?1, ?2, ?3, ?4)"),
             name,
         }
     }
@@ -77,25 +77,31 @@ impl Dedup {
         Ok(Self { buckets })
     }
 
-    /// Whether `key` is remembered for `trigger`; if not, it is from now on.
+    /// The delivery for which `key` is remembered; if there is none, it is remembered for `run`
+    /// from now on.
     pub(super) fn repeats(
         &mut self,
         conn: &Connection,
         trigger: i64,
         key: &Key,
-        now: Timestamp,
-    ) -> Result<bool, Fault> {
+        run: RunId,
+    ) -> Result<Option<RunId>, Fault> {
+        let now = run.drawn_at();
         for bucket in self
             .buckets
             .iter()
             .filter(|bucket| bucket.ends > now.as_millis())
         {
-            let until: Option<i64> = conn
+            let found: Option<(i64, i64)> = conn
                 .prepare_cached(&bucket.find)?
-                .query_row(params![trigger, key.key.as_bytes()], |row| row.get(0))
+                .query_row(params![trigger, key.key.as_bytes()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
                 .optional()?;
-            if until.is_some_and(|until| until > now.as_millis()) {
-                return Ok(true);
+            if let Some((until, first)) = found
+                && until > now.as_millis()
+            {
+                return Ok(Some(RunId::from_raw(first)));
             }
         }
         let until = now.plus(key.window).as_millis();
@@ -103,9 +109,10 @@ impl Dedup {
         conn.prepare_cached(&bucket.insert)?.execute(params![
             trigger,
             key.key.as_bytes(),
-            until
+            until,
+            run.raw()
         ])?;
-        Ok(false)
+        Ok(None)
     }
 
     fn bucket(&mut self, conn: &Connection, class: u32, until: i64) -> Result<&Bucket, Fault> {
@@ -119,7 +126,8 @@ impl Dedup {
             None => {
                 conn.execute_batch(&format!(
                     "CREATE TABLE {} (trigger INTEGER NOT NULL, key BLOB NOT NULL, \
-                     until INTEGER NOT NULL, PRIMARY KEY (trigger, key)) STRICT, WITHOUT ROWID",
+                     until INTEGER NOT NULL, run INTEGER NOT NULL DEFAULT 0, \
+                     PRIMARY KEY (trigger, key)) STRICT, WITHOUT ROWID",
                     wanted.name
                 ))?;
                 self.buckets.push(wanted);
@@ -140,6 +148,17 @@ impl Dedup {
         self.buckets.remove(at);
         Ok(true)
     }
+}
+
+/// Makes tables of format 1 those of format 2. Whose keys are in them is not known: 0.
+pub(super) fn migrate(conn: &Connection) -> Result<(), Fault> {
+    for bucket in Dedup::load(conn)?.buckets {
+        conn.execute_batch(&format!(
+            "ALTER TABLE {} ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
+            bucket.name
+        ))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
+use wakeful_core::delivery::State;
 
 use super::fault::Fault;
+use crate::lanes::{PLACES, Place};
 
 /// A change of the counters.
 #[derive(Debug, Default)]
@@ -19,14 +21,29 @@ pub(super) struct Delta {
     pub(super) commits: u64,
     pub(super) stale: u64,
     pub(super) duplicates: u64,
-    /// Per trigger, deliveries in state 0.
-    waiting: BTreeMap<i64, i64>,
+    /// Per trigger, deliveries in each place. Those that run are counted when it is asked for.
+    standing: BTreeMap<i64, [i64; PLACES]>,
 }
 
 impl Delta {
-    /// A delivery of `trigger` begins (1) or ceases (-1) to wait.
-    pub(super) fn waiting(&mut self, trigger: i64, by: i64) {
-        *self.waiting.entry(trigger).or_insert(0) += by;
+    /// A delivery of `trigger` comes (`from` is `None`), goes (`to` is `None`) or changes its place.
+    pub(super) fn moved(&mut self, trigger: i64, from: Option<Place>, to: Option<Place>) {
+        self.count(trigger, from, -1);
+        self.count(trigger, to, 1);
+    }
+
+    fn count(&mut self, trigger: i64, place: Option<Place>, by: i64) {
+        let Some(place) = place else {
+            return;
+        };
+        match place.state() {
+            State::Queued => self.queued += by,
+            State::Running => self.running += by,
+            State::Dead => self.dead += by,
+        }
+        if place != Place::Running {
+            self.standing.entry(trigger).or_default()[place as usize] += by;
+        }
     }
 
     /// Adds what one transaction of the group changed.
@@ -39,8 +56,11 @@ impl Delta {
         self.commits += other.commits;
         self.stale += other.stale;
         self.duplicates += other.duplicates;
-        for (trigger, by) in other.waiting {
-            self.waiting(trigger, by);
+        for (trigger, places) in other.standing {
+            let ours = self.standing.entry(trigger).or_default();
+            for (ours, by) in ours.iter_mut().zip(places) {
+                *ours += by;
+            }
         }
     }
 
@@ -58,10 +78,32 @@ impl Delta {
             self.dead,
             self.greatest
         ])?;
-        let mut statement =
+        // Nearly always only those in state 0 have changed.
+        let mut waiting =
             conn.prepare_cached("UPDATE triggers SET waiting = waiting + ?2 WHERE id = ?1")?;
-        for (trigger, by) in self.waiting.iter().filter(|(_, by)| **by != 0) {
-            statement.execute(params![trigger, by])?;
+        let mut all = conn.prepare_cached(
+            "UPDATE triggers SET waiting = waiting + ?2, dead = dead + ?3, \
+             for_version = for_version + ?4, for_order = for_order + ?5, \
+             for_concurrency = for_concurrency + ?6, paused = paused + ?7, \
+             by_breaker = by_breaker + ?8 WHERE id = ?1",
+        )?;
+        for (trigger, by) in &self.standing {
+            let [queued, _, rest @ ..] = *by;
+            if rest != [0; PLACES - 2] {
+                let [dead, version, order, concurrency, paused, breaker] = rest;
+                all.execute(params![
+                    trigger,
+                    queued,
+                    dead,
+                    version,
+                    order,
+                    concurrency,
+                    paused,
+                    breaker
+                ])?;
+            } else if queued != 0 {
+                waiting.execute(params![trigger, queued])?;
+            }
         }
         Ok(())
     }

@@ -14,12 +14,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wakeful_core::{
     id::RunId,
     limits,
-    port::{Committed, Delivery, Reply, StoreError, Transaction},
+    port::{Answer, AnswerKey, BeginAnswer, Begun, Delivery, Reply, StoreError, Transaction},
     time::Timestamp,
 };
 
-use super::sweep::{Step, Stepped};
-use crate::ids::weight_of;
+use super::{
+    steps::{Done, Rest},
+    sweep::{Step, Stepped},
+};
+use crate::ids::{weight_of, weight_of_answer};
 
 /// The share of one piece of work, however light: so one semaphore bounds count and bytes.
 const LEAST_WEIGHT: u64 = limits::COMMIT_QUEUE_BYTES / limits::COMMIT_QUEUE as u64;
@@ -29,8 +32,11 @@ pub(super) type Sender<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Work {
-    Commit(Transaction, Sender<Committed>),
+    Commit(Transaction, Sender<Done>),
+    GoOn(Vec<Rest>, Sender<Done>),
     Claim(Vec<RunId>, Timestamp, Sender<Vec<Delivery>>),
+    BeginAnswer(BeginAnswer, Sender<Begun>),
+    FinishAnswer(AnswerKey, Option<Answer>, Sender<()>),
     Sweep(Step, Sender<Stepped>),
     Close,
 }
@@ -41,7 +47,9 @@ impl Work {
         match self {
             Self::Commit(transaction, _) => weight_of(transaction),
             Self::Claim(runs, ..) => runs.len() as u64 * 256,
-            Self::Sweep(..) | Self::Close => 0,
+            Self::BeginAnswer(begin, _) => begin.key.key.len() as u64 + 256,
+            Self::FinishAnswer(_, answer, _) => answer.as_ref().map_or(0, weight_of_answer),
+            Self::GoOn(..) | Self::Sweep(..) | Self::Close => 0,
         }
     }
 }

@@ -2,17 +2,26 @@
 //!
 //! One thread writes, a few read, each with a connection of its own; handles talk to them
 //! through bounded queues. What is where: `open` and `folder` bring a store up, `intake` and
-//! `writer` take changes in and commit them in groups, `apply`, `settle`, `objects`, `dedup` and
-//! `sweep` are the changes, `readers` and `reads` answer questions, `mark` and `space` guard
-//! against lost commits and a full disk, `schema`, `rows`, `envelope` and `names` are the format.
+//! `writer` take changes in and commit them in groups. `apply`, `enqueue`, `settle`, `intervene`,
+//! `objects`, `dedup`, `answers`, `traces` and `sweep` are the changes, `lanes` what the rules of
+//! lanes ask of the tables, `steps` what a commit leaves for further ones. `readers`, `reads`,
+//! `dead` and `census` answer questions, `mark` and `space` guard against lost commits and a full
+//! disk, `schema`, `rows`, `envelope` and `names` are the format.
 
+pub(crate) mod anatomy;
+mod answers;
 mod apply;
+mod census;
+mod dead;
 mod dedup;
 mod delta;
+mod enqueue;
 mod envelope;
 mod fault;
 pub(crate) mod folder;
 mod intake;
+mod intervene;
+mod lanes;
 mod mark;
 mod names;
 mod objects;
@@ -23,7 +32,9 @@ mod rows;
 mod schema;
 mod settle;
 pub(crate) mod space;
+mod steps;
 mod sweep;
+mod traces;
 mod writer;
 
 use std::{
@@ -44,8 +55,8 @@ use wakeful_core::{
     port::{
         Answer, AnswerKey, Backlog, BeginAnswer, Begun, BlobId, BucketRef, Census, CheckpointKey,
         Clock, Committed, DeadQuery, Delivery, Ending, Epoch, EventsQuery, Expired, ExpiredQuery,
-        Intervention, Object, ObjectId, ObjectsQuery, OpenError, Pause, ReadyQuery, Reply, Store,
-        StoreError, StoreStats, Sweep, Transaction, Upload, UploadId,
+        Object, ObjectId, ObjectsQuery, OpenError, Pause, ReadyQuery, Reply, Store, StoreError,
+        StoreStats, Sweep, Transaction, Upload, UploadId,
     },
     time::Timestamp,
 };
@@ -54,6 +65,7 @@ use fault::Fault;
 use folder::FolderLock;
 use intake::{Intake, Work};
 use readers::{Reader, Readers};
+use steps::Done;
 use sweep::Step;
 use writer::Figures;
 
@@ -171,14 +183,6 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// The interventions that are done in steps.
-fn releases(transaction: &Transaction) -> Vec<Intervention> {
-    let all = transaction.interventions.iter();
-    all.filter(|one| matches!(one, Intervention::ReleaseHeld { .. }))
-        .cloned()
-        .collect()
-}
-
 impl Store for SqliteStore {
     fn epoch(&self) -> Epoch {
         self.inner.epoch
@@ -189,30 +193,24 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, transaction: Transaction) -> Reply<Committed, StoreError> {
-        let again = releases(&transaction);
         let (reply, answer) = oneshot::channel();
-        let first = self
-            .inner
-            .intake
-            .submit(Work::Commit(transaction, reply), answer);
-        if again.is_empty() {
-            return first;
-        }
         let intake = Arc::clone(&self.inner.intake);
+        let first = intake.submit(Work::Commit(transaction, reply), answer);
         Box::pin(async move {
-            let mut committed = first.await?;
-            let mut last = committed.intervened.len();
-            while last >= limits::RELEASE_STEP {
+            let Done {
+                mut committed,
+                mut rest,
+            } = first.await?;
+            while !rest.is_empty() {
                 let (reply, answer) = oneshot::channel();
-                let transaction = Transaction {
-                    interventions: again.clone(),
-                    ..Transaction::default()
-                };
-                let more = intake.submit(Work::Commit(transaction, reply), answer);
-                let more = more.await?.intervened;
-                last = more.len();
+                let more: Done = intake.submit(Work::GoOn(rest, reply), answer).await?;
                 let room = limits::STORE_READ_ROWS.saturating_sub(committed.intervened.len());
-                committed.intervened.extend(more.into_iter().take(room));
+                let intervened = more.committed.intervened.into_iter();
+                committed.intervened.extend(intervened.take(room));
+                committed.released.extend(more.committed.released);
+                committed.released.sort();
+                committed.released.dedup();
+                rest = more.rest;
             }
             Ok(committed)
         })
@@ -252,42 +250,45 @@ impl Store for SqliteStore {
     }
 
     fn events(&self, query: EventsQuery) -> Reply<Vec<Result<Event, EventId>>, StoreError> {
-        let _ = query;
-        self.read(|_| Ok(Vec::new()))
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            inner
+                .readers
+                .run(move |reader| reads::events(reader, query))
+                .await
+        })
     }
 
     fn endings(&self, event: EventId) -> Reply<Vec<Ending>, StoreError> {
-        let _ = event;
-        self.read(|_| Ok(Vec::new()))
+        self.read(move |reader| traces::endings(reader, event))
     }
 
     fn children(&self, event: EventId) -> Reply<Vec<EventId>, StoreError> {
-        let _ = event;
-        self.read(|_| Ok(Vec::new()))
+        self.read(move |reader| traces::children(reader, event))
     }
 
     fn census(&self, scope: Scope, trigger: TriggerId) -> Reply<Census, StoreError> {
-        let _ = (scope, trigger);
-        self.read(|_| Ok(Census::default()))
+        self.read(move |reader| census::census(reader, &scope, &trigger))
     }
 
     fn ahead_of(&self, run: RunId) -> Reply<Vec<Delivery>, StoreError> {
-        let _ = run;
-        self.read(|_| Ok(Vec::new()))
+        self.read(move |reader| census::ahead_of(reader, run))
     }
 
     fn pauses(&self) -> Reply<Vec<Pause>, StoreError> {
-        self.read(|_| Ok(Vec::new()))
+        self.read(traces::pauses)
     }
 
     fn begin_answer(&self, begin: BeginAnswer) -> Reply<Begun, StoreError> {
-        let _ = begin;
-        self.read(|_| Ok(Begun::Fresh))
+        let (reply, answer) = oneshot::channel();
+        let work = Work::BeginAnswer(begin, reply);
+        self.inner.intake.submit(work, answer)
     }
 
     fn finish_answer(&self, key: AnswerKey, answer: Option<Answer>) -> Reply<(), StoreError> {
-        let _ = (key, answer);
-        self.read(|_| Ok(()))
+        let (reply, finished) = oneshot::channel();
+        let work = Work::FinishAnswer(key, answer, reply);
+        self.inner.intake.submit(work, finished)
     }
 
     fn deliveries_of(&self, event: EventId) -> Reply<Vec<Delivery>, StoreError> {
@@ -295,7 +296,7 @@ impl Store for SqliteStore {
     }
 
     fn dead(&self, query: DeadQuery) -> Reply<Vec<Delivery>, StoreError> {
-        self.read(move |reader| reads::dead(reader, &query))
+        self.read(move |reader| dead::dead(reader, &query))
     }
 
     fn checkpoint(&self, key: CheckpointKey) -> Reply<Option<Bytes>, StoreError> {

@@ -223,7 +223,7 @@ fn encode_blobs(parts: &[BlobPart]) -> Result<Vec<u8>, Fault> {
     Ok(out)
 }
 
-fn decode_blobs(stored: &[u8]) -> Result<Vec<BlobPart>, Fault> {
+pub(super) fn decode_blobs(stored: &[u8]) -> Result<Vec<BlobPart>, Fault> {
     let (pairs, rest) = stored.as_chunks::<16>();
     if !rest.is_empty() {
         return Err(malformed("a list of blobs"));

@@ -11,8 +11,7 @@ use wakeful_core::{
 
 use super::{
     Inner, Options,
-    apply::void_claims,
-    delta::Delta,
+    apply::{Applier, Memory},
     fault::{Fault, malformed},
     folder,
     intake::Intake,
@@ -169,9 +168,10 @@ fn begin(conn: &mut Connection, now: Timestamp) -> Result<Begun, Fault> {
         [],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
-    let mut delta = Delta::default();
-    let voided = void_claims(&transaction, &mut delta)?;
-    delta.write(&transaction, seq)?;
+    let mut memory = Memory::load(&transaction)?;
+    let mut applier = Applier::new(&transaction, &mut memory, Epoch(epoch));
+    let voided = applier.void_claims(now)?;
+    applier.delta.write(&transaction, seq)?;
     let now = now.as_millis();
     transaction.execute(
         "INSERT OR IGNORE INTO meta VALUES ('created_at', ?1)",

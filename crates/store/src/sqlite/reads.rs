@@ -7,7 +7,8 @@ use wakeful_core::{
     id::{EventId, RunId},
     limits,
     port::{
-        Backlog, CheckpointKey, DeadQuery, Delivery, Expired, ExpiredQuery, ReadyQuery, StoreError,
+        Backlog, CheckpointKey, Delivery, EventsQuery, Expired, ExpiredQuery, ReadyQuery,
+        StoreError,
     },
     time::Timestamp,
 };
@@ -17,6 +18,7 @@ use super::{
     fault::Fault,
     readers::Reader,
     rows::{self, delivery_columns},
+    sweep,
 };
 
 /// What a query may return, as SQLite takes it.
@@ -83,7 +85,7 @@ pub(super) fn expired(reader: &mut Reader, query: ExpiredQuery) -> Result<Expire
         "SELECT ",
         delivery_columns!(),
         " FROM deliveries NOT INDEXED WHERE id > ?1 AND id <= ?2 \
-         AND state IN (0, 3) AND expires_at <= ?3 ORDER BY id"
+         AND state NOT IN (1, 2) AND expires_at <= ?3 ORDER BY id"
     ))?;
     let params = params![after, last, query.now.as_millis()];
     Ok(Expired {
@@ -107,6 +109,45 @@ pub(super) fn event(reader: &mut Reader, id: EventId) -> Result<Option<Event>, S
     envelope::decode(id, &envelope, Bytes::from(data))
         .map(Some)
         .ok_or(StoreError::Damaged(id))
+}
+
+/// Events by id, until they weigh as much as one read may; damaged ones are named instead.
+pub(super) fn events(
+    reader: &mut Reader,
+    query: EventsQuery,
+) -> Result<Vec<Result<Event, EventId>>, StoreError> {
+    let (mut from, mut weight) = (query.from, 0);
+    let mut found = Vec::new();
+    while found.len() < bounded(query.limit) && weight < limits::COMMIT_GROUP_BYTES {
+        let next = match sweep::next_event(&reader.conn, from.raw()) {
+            Ok(next) => next.map(EventId::from_raw),
+            // A page of the table is damaged: it is named by the id from which it is met.
+            Err(fault) if fault.is_local() => {
+                found.push(Err(from));
+                let beyond = sweep::beyond(&reader.conn, from, query.before);
+                match beyond.map_err(Fault::into_read_error)? {
+                    Some(last) => from = EventId::from_raw(last.raw().saturating_add(1)),
+                    None => return Ok(found),
+                }
+                continue;
+            }
+            Err(fault) => return Err(fault.into_read_error()),
+        };
+        let Some(id) = next.filter(|id| *id < query.before) else {
+            break;
+        };
+        match event(reader, id) {
+            Ok(None) => {}
+            Ok(Some(event)) => {
+                weight += event.data.len() as u64;
+                found.push(Ok(event));
+            }
+            Err(StoreError::Damaged(id)) => found.push(Err(id)),
+            Err(error) => return Err(error),
+        }
+        from = EventId::from_raw(id.raw().saturating_add(1));
+    }
+    Ok(found)
 }
 
 type StoredEvent = (i64, Vec<u8>, Vec<u8>);
@@ -143,43 +184,6 @@ pub(super) fn deliveries_of(reader: &mut Reader, event: EventId) -> Result<Vec<D
         " FROM deliveries WHERE event = ?1 ORDER BY id"
     ))?;
     rows::deliveries(conn, names, statement, [event.raw()])
-}
-
-pub(super) fn dead(reader: &mut Reader, query: &DeadQuery) -> Result<Vec<Delivery>, Fault> {
-    let Reader { conn, names } = reader;
-    let before = query.before.map_or(i64::MAX, RunId::raw);
-    let limit = bounded(query.limit) as i64;
-    let Some(function) = &query.function else {
-        let statement = conn.prepare_cached(concat!(
-            "SELECT ",
-            delivery_columns!(),
-            " FROM deliveries INDEXED BY deliveries_dead WHERE state = 2 AND id < ?1 \
-             ORDER BY id DESC LIMIT ?2"
-        ))?;
-        return rows::deliveries(conn, names, statement, params![before, limit]);
-    };
-    // A function of that name may live in several scopes, each with a number of its own.
-    let mut statement = conn.prepare_cached("SELECT id FROM functions WHERE name = ?1")?;
-    let ids = statement.query_map([function.as_str()], |row| row.get::<_, i64>(0))?;
-    let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
-    let mut found = Vec::new();
-    for id in ids {
-        let statement = conn.prepare_cached(concat!(
-            "SELECT ",
-            delivery_columns!(),
-            " FROM deliveries INDEXED BY deliveries_dead_function WHERE state = 2 \
-             AND function = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
-        ))?;
-        found.extend(rows::deliveries(
-            conn,
-            names,
-            statement,
-            params![id, before, limit],
-        )?);
-    }
-    found.sort_by_key(|delivery| std::cmp::Reverse(delivery.id));
-    found.truncate(bounded(query.limit));
-    Ok(found)
 }
 
 pub(super) fn checkpoint(reader: &mut Reader, key: &CheckpointKey) -> Result<Option<Bytes>, Fault> {

@@ -2,9 +2,10 @@
 
 use rusqlite::{CachedStatement, Connection, Params, Row};
 use wakeful_core::{
-    delivery::{DeadReason, Failure, State},
+    delivery::{DeadReason, Failure},
+    flow::OnUnknown,
     id::{EventId, RunId},
-    port::Delivery,
+    port::{Delivery, Keys},
     time::Timestamp,
 };
 
@@ -12,18 +13,39 @@ use super::{
     fault::{Fault, malformed, tell_damage},
     names::Names,
 };
-
-/// `deliveries.state` of a queued delivery that waits for a version.
-pub(super) const HELD: u8 = 3;
+use crate::lanes::Place;
 
 /// The columns of a delivery, in the order in which [`delivery`] reads them.
 macro_rules! delivery_columns {
     () => {
         "id, event, trigger, function, partition, state, starts, attempts, ready_at, \
-         expires_at, alone, ordering_key, held_for, dead_reason, dead_at, failure"
+         expires_at, alone, ordering_key, held_for, dead_reason, dead_at, failure, \
+         blocks, on_unknown, concurrency_key, rate_key, breaker_key"
     };
 }
 pub(super) use delivery_columns;
+
+/// `deliveries.blocks` of one whose death blocks its lane.
+pub(super) const BLOCKS: u8 = 1;
+/// Of one that was born dead: with this it is in no lane.
+pub(super) const ASIDE: u8 = 2;
+
+/// What `deliveries.on_unknown` says.
+pub(super) fn on_unknown(stored: u8) -> Result<OnUnknown, Fault> {
+    match stored {
+        0 => Ok(OnUnknown::Retry),
+        1 => Ok(OnUnknown::Hold),
+        _ => Err(malformed("a rule for unknown outcomes")),
+    }
+}
+
+/// What is written for it.
+pub(super) const fn stored_on_unknown(rule: OnUnknown) -> u8 {
+    match rule {
+        OnUnknown::Retry => 0,
+        OnUnknown::Hold => 1,
+    }
+}
 
 /// The delivery of a row.
 pub(super) fn delivery(
@@ -33,10 +55,7 @@ pub(super) fn delivery(
 ) -> Result<Delivery, Fault> {
     let (scope, trigger) = names.triggers.name(conn, row.get(2)?)?;
     let (_, function) = names.functions.name(conn, row.get(3)?)?;
-    let state = match row.get(5)? {
-        HELD => State::Queued,
-        number => State::from_stored(number).ok_or_else(|| malformed("a state"))?,
-    };
+    let place = Place::from_stored(row.get(5)?).ok_or_else(|| malformed("a state"))?;
     let dead: Option<(u8, i64)> = row.get::<_, Option<u8>>(13)?.zip(row.get(14)?);
     let dead = dead
         .map(|(reason, at)| {
@@ -51,22 +70,22 @@ pub(super) fn delivery(
         event: EventId::from_raw(row.get(1)?),
         trigger,
         function,
-        keys: wakeful_core::port::Keys {
+        keys: Keys {
             ordering: row.get(11)?,
-            ..wakeful_core::port::Keys::default()
+            concurrency: row.get(18)?,
+            rate: row.get(19)?,
+            breaker: row.get(20)?,
         },
-        blocks: false,
-        on_unknown: wakeful_core::flow::OnUnknown::Retry,
+        blocks: row.get::<_, u8>(16)? & BLOCKS != 0,
+        on_unknown: on_unknown(row.get(17)?)?,
         partition: row.get(4)?,
-        state,
+        state: place.state(),
         starts: row.get(6)?,
         attempts: row.get(7)?,
         ready_at: Timestamp::from_millis(row.get(8)?),
         expires_at: Timestamp::from_millis(row.get(9)?),
         alone: row.get(10)?,
-        held: row
-            .get::<_, Option<String>>(12)?
-            .map(wakeful_core::port::Held::Version),
+        held: place.held(row.get(12)?),
         dead,
         failure: failure.as_deref().and_then(|text| parse_failure(text, row)),
     })

@@ -1,20 +1,19 @@
-//! The ends of claims, and what people do to deliveries that nobody has claimed.
+//! The ends of claims.
 
 use rusqlite::{OptionalExtension, ToSql, params};
 use wakeful_core::{
     delivery::{DeadReason, Failure},
-    id::RunId,
-    limits,
-    name::{FunctionName, Scope},
-    port::{Claim, End, Intervention, Settled, Settlement},
+    port::{Claim, End, Settled, Settlement},
     time::Timestamp,
 };
 
 use super::{
     apply::Applier,
     fault::Fault,
-    rows::{HELD, failure_text},
+    lanes::{member, member_columns},
+    rows::failure_text,
 };
+use crate::lanes::{self, Member, Place};
 
 /// The claim that a settlement must fit.
 const CLAIMED: &str = "id = ?1 AND state = 1 AND epoch = ?2 AND starts = ?3";
@@ -38,7 +37,6 @@ pub(super) fn settle(applier: &mut Applier<'_>, settlement: &Settlement) -> Resu
         } => die(applier, claim, *reason, *at, failure.as_ref())?,
     };
     if applied {
-        applier.delta.running -= 1;
         Ok(Settled::Applied)
     } else {
         applier.delta.stale += 1;
@@ -46,12 +44,37 @@ pub(super) fn settle(applier: &mut Applier<'_>, settlement: &Settlement) -> Resu
     }
 }
 
-fn succeed(applier: &Applier<'_>, claim: Claim) -> Result<bool, Fault> {
-    let mut statement = applier.conn.prepare_cached(
-        "DELETE FROM deliveries WHERE id = ?1 AND state = 1 AND epoch = ?2 AND starts = ?3",
-    )?;
-    let gone = statement.execute(params![claim.run.raw(), claim.epoch.0, claim.start])?;
-    Ok(gone == 1)
+fn succeed(applier: &mut Applier<'_>, claim: Claim) -> Result<bool, Fault> {
+    let params = params![claim.run.raw(), claim.epoch.0, claim.start];
+    // Nearly all have no keys, and nothing else to do when they are gone.
+    let gone = applier
+        .conn
+        .prepare_cached(
+            "DELETE FROM deliveries WHERE id = ?1 AND state = 1 AND epoch = ?2 AND starts = ?3 \
+             AND ordering_key IS NULL AND concurrency_key IS NULL",
+        )?
+        .execute(params)?;
+    if gone == 1 {
+        applier.delta.running -= 1;
+        return Ok(true);
+    }
+    let gone = applier
+        .conn
+        .prepare_cached(concat!(
+            "DELETE FROM deliveries WHERE id = ?1 AND state = 1 AND epoch = ?2 AND starts = ?3 \
+             RETURNING ",
+            member_columns!()
+        ))?
+        .query_row(params, member)
+        .optional()?;
+    let Some(gone) = gone else {
+        return Ok(false);
+    };
+    applier
+        .delta
+        .moved(gone.trigger, Some(Place::Running), None);
+    lanes::left(applier, &gone, Place::Running)?;
+    Ok(true)
 }
 
 fn retry(
@@ -61,18 +84,18 @@ fn retry(
     failure: Option<&Failure>,
 ) -> Result<bool, Fault> {
     let failure = failure.map(failure_text).transpose()?;
-    let trigger = change(
+    let queued = change(
         applier,
         claim,
+        Place::Queued,
         "state = 0, ready_at = ?4, attempts = attempts - ?5, alone = ?6, \
          failure = coalesce(?7, failure)",
         &[&at.as_millis(), &u32::from(!charged), &alone, &failure],
     )?;
-    if let Some(trigger) = trigger {
-        applier.delta.queued += 1;
-        applier.delta.waiting(trigger, 1);
+    if let Some(queued) = &queued {
+        lanes::requeued(applier, queued)?;
     }
-    Ok(trigger.is_some())
+    Ok(queued.is_some())
 }
 
 fn hold(
@@ -85,10 +108,13 @@ fn hold(
     let held = change(
         applier,
         claim,
+        Place::Version,
         "state = 3, attempts = attempts - 1, held_for = ?4, failure = ?5",
         &[&version, &failure],
     )?;
-    applier.delta.queued += i64::from(held.is_some());
+    if let Some(held) = &held {
+        lanes::stands_still(applier, held)?;
+    }
     Ok(held.is_some())
 }
 
@@ -103,149 +129,38 @@ fn die(
     let dead = change(
         applier,
         claim,
+        Place::Dead,
         "state = 2, dead_reason = ?4, dead_at = ?5, failure = coalesce(?6, failure)",
         &[&(reason as u8), &at.as_millis(), &failure],
     )?;
-    applier.delta.dead += i64::from(dead.is_some());
+    if let Some(dead) = &dead {
+        lanes::left(applier, dead, Place::Running)?;
+    }
     Ok(dead.is_some())
 }
 
-/// Changes the delivery of `claim` if it is the present one; replies its trigger.
+/// Changes the delivery of `claim` if it is the present one; replies what it is now.
 fn change(
-    applier: &Applier<'_>,
+    applier: &mut Applier<'_>,
     claim: Claim,
+    to: Place,
     set: &str,
     values: &[&dyn ToSql],
-) -> Result<Option<i64>, Fault> {
-    let sql = format!("UPDATE deliveries SET {set} WHERE {CLAIMED} RETURNING trigger");
+) -> Result<Option<Member>, Fault> {
+    let columns = member_columns!();
+    let sql = format!("UPDATE deliveries SET {set} WHERE {CLAIMED} RETURNING {columns}");
     let (run, epoch) = (claim.run.raw(), claim.epoch.0);
     let mut params: Vec<&dyn ToSql> = vec![&run, &epoch, &claim.start];
     params.extend(values);
-    let mut statement = applier.conn.prepare_cached(&sql)?;
-    Ok(statement
-        .query_row(&params[..], |row| row.get(0))
-        .optional()?)
-}
-
-/// Does what people or new versions ask for; adds to `changed` what it changed.
-pub(super) fn intervene(
-    applier: &mut Applier<'_>,
-    intervention: &Intervention,
-    changed: &mut Vec<RunId>,
-) -> Result<(), Fault> {
-    match intervention {
-        Intervention::Redrive {
-            run,
-            now,
-            expires_at,
-        } => {
-            if redrive(applier, *run, *now, *expires_at)? {
-                changed.push(*run);
-            }
-        }
-        Intervention::Discard { run, .. } => {
-            let gone = applier
-                .conn
-                .prepare_cached("DELETE FROM deliveries WHERE id = ?1 AND state = 2")?
-                .execute([run.raw()])?;
-            if gone == 1 {
-                applier.delta.dead -= 1;
-                changed.push(*run);
-            }
-        }
-        Intervention::Expire { run, at } => {
-            if expire(applier, *run, *at)? {
-                changed.push(*run);
-            }
-        }
-        Intervention::ReleaseHeld {
-            scope,
-            function,
-            live,
-            now,
-        } => release(applier, (scope, function), live, *now, changed)?,
-        _ => {}
-    }
-    Ok(())
-}
-
-fn redrive(
-    applier: &mut Applier<'_>,
-    run: RunId,
-    now: Timestamp,
-    expires_at: Timestamp,
-) -> Result<bool, Fault> {
-    let trigger: Option<i64> = applier
+    let changed = applier
         .conn
-        .prepare_cached(
-            "UPDATE deliveries SET state = 0, attempts = 0, ready_at = ?2, expires_at = ?3, \
-             dead_reason = NULL, dead_at = NULL WHERE id = ?1 AND state = 2 RETURNING trigger",
-        )?
-        .query_row(
-            params![run.raw(), now.as_millis(), expires_at.as_millis()],
-            |row| row.get(0),
-        )
+        .prepare_cached(&sql)?
+        .query_row(&params[..], member)
         .optional()?;
-    if let Some(trigger) = trigger {
-        applier.delta.dead -= 1;
-        applier.delta.queued += 1;
-        applier.delta.waiting(trigger, 1);
+    if let Some(changed) = &changed {
+        applier
+            .delta
+            .moved(changed.trigger, Some(Place::Running), Some(to));
     }
-    Ok(trigger.is_some())
-}
-
-fn expire(applier: &mut Applier<'_>, run: RunId, at: Timestamp) -> Result<bool, Fault> {
-    let found: Option<(i64, u8)> = applier
-        .conn
-        .prepare_cached("SELECT trigger, state FROM deliveries WHERE id = ?1 AND state IN (0, 3)")?
-        .query_row([run.raw()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((trigger, state)) = found else {
-        return Ok(false);
-    };
-    applier
-        .conn
-        .prepare_cached(
-            "UPDATE deliveries SET state = 2, held_for = NULL, dead_reason = ?2, dead_at = ?3 \
-             WHERE id = ?1",
-        )?
-        .execute(params![run.raw(), DeadReason::TooOld as u8, at.as_millis()])?;
-    if state != HELD {
-        applier.delta.waiting(trigger, -1);
-    }
-    applier.delta.queued -= 1;
-    applier.delta.dead += 1;
-    Ok(true)
-}
-
-/// One step of it; the caller asks again while a step was full.
-fn release(
-    applier: &mut Applier<'_>,
-    (scope, function): (&Scope, &FunctionName),
-    live: &str,
-    now: Timestamp,
-    changed: &mut Vec<RunId>,
-) -> Result<(), Fault> {
-    let conn = applier.conn;
-    let Some(function) = applier.memory.names.functions.find(conn, scope, function)? else {
-        return Ok(());
-    };
-    let mut statement = conn.prepare_cached(
-        "SELECT id, trigger FROM deliveries \
-         WHERE state = 3 AND function = ?1 AND held_for <> ?2 ORDER BY id LIMIT ?3",
-    )?;
-    let most = limits::RELEASE_STEP as i64;
-    let held = statement.query_map(params![function, live, most], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    let held: Vec<(i64, i64)> = held.collect::<Result<_, _>>()?;
-    let mut ready = conn.prepare_cached(
-        "UPDATE deliveries SET state = 0, held_for = NULL, ready_at = ?2 WHERE id = ?1",
-    )?;
-    for (run, trigger) in held {
-        ready.execute(params![run, now.as_millis()])?;
-        applier.delta.waiting(trigger, 1);
-        changed.push(RunId::from_raw(run));
-    }
-    Ok(())
+    Ok(changed)
 }

@@ -4,9 +4,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use wakeful_core::{id::EventId, limits, port::Sweep, time::Timestamp};
 
 use super::{
+    answers,
     apply::Applier,
     fault::{Fault, tell_damage},
+    lanes::{member, member_columns},
+    traces,
 };
+use crate::lanes::{self, Member, Place};
 
 /// Payload bytes of the events that one step drops: their pages are all touched.
 const STEP_BYTES: i64 = 8 * 1024 * 1024;
@@ -18,6 +22,8 @@ const SPARE_PAGES: i64 = 4096;
 pub(super) enum Step {
     /// Drops a table of keys.
     Dedup(Sweep),
+    /// Drops answers to requests.
+    Answers(Sweep),
     /// Drops dead letters.
     Dead(Sweep),
     /// Drops events after this one.
@@ -64,6 +70,15 @@ pub(super) fn step(applier: &mut Applier<'_>, step: Step) -> Result<Stepped, Fau
     match step {
         Step::Dedup(sweep) => {
             let more = applier.memory.dedup.drop_one(conn, sweep.now)?;
+            Ok(Stepped::then(if more {
+                step
+            } else {
+                Step::Answers(sweep)
+            }))
+        }
+        Step::Answers(sweep) => {
+            let bounds = (limits::SWEEP_STEP, STEP_BYTES);
+            let more = answers::sweep(applier, sweep.now, bounds)?;
             Ok(Stepped::then(if more { step } else { Step::Dead(sweep) }))
         }
         Step::Dead(sweep) => {
@@ -79,15 +94,20 @@ pub(super) fn step(applier: &mut Applier<'_>, step: Step) -> Result<Stepped, Fau
 }
 
 fn drop_dead(applier: &mut Applier<'_>, before: Timestamp) -> Result<bool, Fault> {
-    let gone = applier
-        .conn
-        .prepare_cached(
-            "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries \
-             INDEXED BY deliveries_dead_since WHERE state = 2 AND dead_at < ?1 LIMIT ?2)",
-        )?
-        .execute(params![before.as_millis(), limits::SWEEP_STEP as i64])?;
-    applier.delta.dead -= gone as i64;
-    Ok(gone == limits::SWEEP_STEP)
+    let mut statement = applier.conn.prepare_cached(concat!(
+        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries \
+         INDEXED BY deliveries_dead_since WHERE state = 2 AND dead_at < ?1 LIMIT ?2) RETURNING ",
+        member_columns!()
+    ))?;
+    let params = params![before.as_millis(), limits::SWEEP_STEP as i64];
+    let gone: Vec<Member> = statement
+        .query_map(params, member)?
+        .collect::<Result<_, _>>()?;
+    for dead in &gone {
+        applier.delta.moved(dead.trigger, Some(Place::Dead), None);
+        lanes::left(applier, dead, Place::Dead)?;
+    }
+    Ok(gone.len() == limits::SWEEP_STEP)
 }
 
 /// Looks at the next events in order, however many of them are still owed.
@@ -114,6 +134,7 @@ fn drop_events(
         )?
         .execute(params![after.raw(), last])?;
     applier.delta.events -= gone as i64;
+    traces::forget(applier.conn, after.raw(), last)?;
     Ok(Stepped {
         events: gone as u64,
         next: Some(Step::Events(sweep, EventId::from_raw(last), pace)),
@@ -145,6 +166,10 @@ pub(super) fn past(conn: &Connection, step: Step, fault: &Fault) -> Result<Stepp
     match step {
         Step::Dedup(sweep) => {
             tell_damage("keys of events", 0, fault);
+            Ok(Stepped::then(Step::Answers(sweep)))
+        }
+        Step::Answers(sweep) => {
+            tell_damage("answers to requests", 3, fault);
             Ok(Stepped::then(Step::Dead(sweep)))
         }
         Step::Dead(sweep) => {
@@ -195,7 +220,7 @@ fn past_event(
 }
 
 /// The first event from `from` on.
-fn next_event(conn: &Connection, from: i64) -> Result<Option<i64>, Fault> {
+pub(super) fn next_event(conn: &Connection, from: i64) -> Result<Option<i64>, Fault> {
     let mut statement =
         conn.prepare_cached("SELECT id FROM events WHERE id >= ?1 ORDER BY id LIMIT 1")?;
     Ok(statement.query_row([from], |row| row.get(0)).optional()?)
@@ -203,7 +228,11 @@ fn next_event(conn: &Connection, from: i64) -> Result<Option<i64>, Fault> {
 
 /// After which id events can be read again, when those after `after` cannot; found by halving,
 /// for a damaged page does not say where it ends.
-fn beyond(conn: &Connection, after: EventId, bound: EventId) -> Result<Option<EventId>, Fault> {
+pub(super) fn beyond(
+    conn: &Connection,
+    after: EventId,
+    bound: EventId,
+) -> Result<Option<EventId>, Fault> {
     let readable = |from: i64| match next_event(conn, from) {
         Ok(_) => Ok(true),
         Err(fault) if fault.is_local() => Ok(false),

@@ -19,10 +19,11 @@ use rusqlite::{Connection, MAIN_DB, config::DbConfig, hooks::Wal, wal::Checkpoin
 use tokio::sync::mpsc;
 use wakeful_core::{
     limits,
-    port::{Committed, Delivery, Epoch, ObjectChange, StoreError, Transaction},
+    port::{Begun, Delivery, Epoch, ObjectChange, StoreError, Transaction},
 };
 
 use super::{
+    answers,
     apply::{Applier, Memory},
     delta::Delta,
     fault::Fault,
@@ -30,6 +31,7 @@ use super::{
     mark::Mark,
     schema,
     space::Space,
+    steps::Done,
     sweep::{self, Stepped},
 };
 
@@ -69,8 +71,9 @@ struct Log {
 
 /// The answer to one piece of work, kept back until the group is on disk.
 enum Answer {
-    Committed(Committed),
+    Done(Done),
     Claimed(Vec<Delivery>),
+    Begun(Begun),
     Stepped(Stepped),
     Nothing,
 }
@@ -297,14 +300,14 @@ impl Writer {
         if mode == Mode::Apart {
             self.conn.prepare_cached("SAVEPOINT apart")?.execute([])?;
         }
-        let mut applier = Applier {
-            conn: &self.conn,
-            memory: &mut self.memory,
-            epoch: self.epoch,
-            delta: Delta::default(),
-        };
+        let mut applier = Applier::new(&self.conn, &mut self.memory, self.epoch);
         let applied = match &job.work {
-            Work::Commit(transaction, _) => applier.commit(transaction).map(Answer::Committed),
+            Work::Commit(transaction, _) => applier.commit(transaction).map(Answer::Done),
+            Work::GoOn(rest, _) => applier.go_on(rest).map(Answer::Done),
+            Work::BeginAnswer(begin, _) => answers::begin(&mut applier, begin).map(Answer::Begun),
+            Work::FinishAnswer(key, answer, _) => {
+                answers::finish(&mut applier, key, answer.as_ref()).map(|()| Answer::Nothing)
+            }
             Work::Claim(runs, now, _) => applier.claim(runs, *now).map(Answer::Claimed),
             Work::Sweep(step, _) => sweep::step(&mut applier, *step).map(Answer::Stepped),
             Work::Close => Ok(Answer::Nothing),
@@ -460,8 +463,10 @@ fn uncertain(error: rusqlite::Error) -> Fault {
 
 /// Whether work brings something new that needs room, rather than bringing work to its end.
 fn brings_work(work: &Work) -> bool {
-    let Work::Commit(transaction, _) = work else {
-        return false;
+    let transaction = match work {
+        Work::Commit(transaction, _) => transaction,
+        Work::BeginAnswer(..) | Work::FinishAnswer(_, Some(_), _) => return true,
+        _ => return false,
     };
     let Transaction {
         events,
@@ -478,10 +483,10 @@ fn brings_work(work: &Work) -> bool {
 /// Sends an outcome to whoever still waits for it.
 fn answer(work: Work, outcome: Outcome) {
     match (work, outcome) {
-        (Work::Commit(_, reply), outcome) => {
+        (Work::Commit(_, reply) | Work::GoOn(_, reply), outcome) => {
             let _ = reply.send(outcome.map(|answer| match answer {
-                Answer::Committed(committed) => committed,
-                _ => Committed::default(),
+                Answer::Done(done) => done,
+                _ => Done::default(),
             }));
         }
         (Work::Claim(.., reply), outcome) => {
@@ -489,6 +494,15 @@ fn answer(work: Work, outcome: Outcome) {
                 Answer::Claimed(claimed) => claimed,
                 _ => Vec::new(),
             }));
+        }
+        (Work::BeginAnswer(_, reply), outcome) => {
+            let _ = reply.send(outcome.and_then(|answer| match answer {
+                Answer::Begun(begun) => Ok(begun),
+                _ => Err(StoreError::Failed("nothing was begun".to_owned())),
+            }));
+        }
+        (Work::FinishAnswer(.., reply), outcome) => {
+            let _ = reply.send(outcome.map(drop));
         }
         (Work::Sweep(_, reply), outcome) => {
             let _ = reply.send(outcome.map(|answer| match answer {
