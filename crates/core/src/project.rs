@@ -214,7 +214,8 @@ pub struct Trigger {
     pub retry: RetryPolicy,
     /// Which of the events it wants; `None` for all. Http triggers have none.
     pub filter: Option<Arc<Pattern>>,
-    /// How its deliveries flow. Synchronous http triggers have the default.
+    /// How its deliveries flow. Synchronous http triggers have the default, but for `on_unknown`,
+    /// which there says what a repeated request gets.
     pub flow: Arc<Flow>,
 }
 

@@ -132,6 +132,41 @@ fn valid_manifests_mean_what_is_written_beside_them() {
     assert!(cases("valid").len() >= 5);
 }
 
+/// What is pending hangs on a trigger's identity, so no rule about its deliveries changes it.
+#[test]
+fn rules_never_enter_the_identity_of_a_trigger() {
+    let ids = |rules: &str, routes: &str| -> Vec<String> {
+        let text = format!(
+            "name = \"p\"\n[topic.\"t.*\"]\n[bucket.photos]\n[function.f]\n{routes}\n\
+             [[function.f.on]]\ntopic = \"t.*\"\n{rules}\n\
+             [[function.f.on]]\nbucket = \"photos\"\n{rules}\n\
+             [[function.f.on]]\nsystem = \"dead_letter\"\nhandler = \"dead\"\n{rules}\n"
+        );
+        let loaded = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        loaded
+            .project
+            .triggers()
+            .map(|it| it.id.to_string())
+            .collect()
+    };
+    let plain = ids("", "routes = { \"PUT /a\" = \"put\" }");
+    assert_eq!(
+        plain,
+        [
+            "f/topic.t.*.default",
+            "f/bucket.photos.default",
+            "f/system.dead.dead",
+            "f/http.PUT./a.put"
+        ]
+    );
+    let rules = "ordering_key = \"data.a\"\nconcurrency_key = { key = \"data.b\", limit = 2 }\n\
+                 rate = \"1/s\"\nbatch = { size = 2 }\npriority = \"1m\"\ndedup = \"id\"\n\
+                 breaker = false\non_unknown = \"hold\"\non_success = { topic = \"t.x\" }\n\
+                 on_failure = { function = \"f\" }\nretry = { max_attempts = 2 }";
+    let route = "routes = { \"PUT /a\" = { handler = \"put\", async = true, dedup = \"id\" } }";
+    assert_eq!(ids(rules, route), plain);
+}
+
 /// Every place that a problem names lies in the text and on the borders of characters.
 #[test]
 fn places_lie_in_the_text() {
@@ -264,6 +299,10 @@ fn the_schema_refuses_what_it_can_know_to_be_wrong() {
         "on-table",
         "not-yet-trigger-keys",
         "filter",
+        "rules-shape",
+        "rules-destination",
+        "rules-retry-kinds",
+        "rules-topic-table",
     ] {
         let text = fs::read_to_string(folder("invalid").join(format!("{name}.toml"))).unwrap();
         let value: Value = toml::from_str(&text).unwrap();
@@ -282,7 +321,7 @@ fn schema_faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<S
             "$schema" | "$defs" | "title" | "description" | "default" | "examples" | "pattern" => {
                 true
             }
-            "properties" | "additionalProperties" => {
+            "properties" | "patternProperties" | "additionalProperties" => {
                 faults.extend(property_faults(root, schema, value, at, keyword));
                 true
             }
@@ -358,6 +397,7 @@ fn property_faults(
     for (key, inner) in value.as_object().into_iter().flatten() {
         let at = format!("{at}.{key}");
         let own = schema.get("properties").and_then(|all| all.get(key));
+        let own = own.or_else(|| pattern_property(schema, key));
         match (keyword, own, &schema["additionalProperties"]) {
             ("properties", Some(rule), _) => faults.extend(schema_faults(root, rule, inner, &at)),
             ("additionalProperties", None, Value::Bool(false)) => {
@@ -370,6 +410,13 @@ fn property_faults(
         }
     }
     faults
+}
+
+/// What the schema says of a key by its form; there is one pattern in ours.
+fn pattern_property<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
+    let rule = schema.get("patternProperties")?.get("^[a-z0-9]+$")?;
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    key.bytes().all(fits).then_some(rule)
 }
 
 /// The reference in `docs/manifest.md`: every example in a fence marked `toml complete` loads, and

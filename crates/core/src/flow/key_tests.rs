@@ -176,7 +176,7 @@ fn mistakes_say_what_would_help() {
     check(
         "body.x",
         "no event has `body`",
-        "an event has `id`, `source`, `type`",
+        "An event has `id`, `source`, `type`",
     );
     check("order_id", "no event has `order_id`", "\"data.order_id\"");
     check("order.id", "no event has `order`", "\"data.order.id\"");

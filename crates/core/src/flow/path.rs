@@ -137,7 +137,7 @@ fn check_start(text: &str, steps: &[Step]) -> Result<(), KeyMistake> {
             format!("write \"{first}\": the whole text is the key"),
         ));
     }
-    let list = "an event has `id`, `source`, `type`, `subject`, `time`, `datacontenttype`, `data`, \
+    let list = "An event has `id`, `source`, `type`, `subject`, `time`, `datacontenttype`, `data`, \
                 and extension attributes by name";
     let better = match first {
         "body" | "payload" | "detail" | "message" | "value" if goes_on => {

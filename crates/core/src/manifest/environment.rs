@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     document::{Key, Kind, Node, Span, Table},
-    sections::ENVIRONMENT,
+    keys::Shape,
+    sections::{ENVIRONMENT, ROUTE},
 };
 use crate::name::EnvironmentName;
 
@@ -65,16 +66,18 @@ fn replace(base_key: &mut Key, base: &mut Node, key: &Key, node: &Node, path: &m
 }
 
 /// Whether a table at this path is one value: `{ env = … }` over `{ secret = … }` replaces it, and
-/// so does one destination another.
+/// so does a rule about deliveries, which is taken whole wherever it stands.
 fn is_setting(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    matches!(
-        path.as_slice(),
-        ["database", _, "url"]
-            | ["function", _, "env", _]
-            | ["function", _, "on_success" | "on_failure"]
-            | ["function", _, "routes", _, "on_success" | "on_failure"]
-    )
+    match path.as_slice() {
+        ["database", _, "url"] | ["function", _, "env", _] => true,
+        ["function", _, rule] | ["function", _, "routes", _, rule] => is_rule(rule),
+        _ => false,
+    }
+}
+
+fn is_rule(key: &str) -> bool {
+    (ROUTE.keys.iter()).any(|it| it.name == key && matches!(it.shape, Shape::Rule(..)))
 }
 
 /// The places of all keys and plain values below `node`: what a problem of this environment's own

@@ -8,7 +8,7 @@ use super::{
     problem::{Problem, Problems, Report},
     reader::Item,
 };
-use crate::filter::{ATTRIBUTES, Mistake, Part, Path, Pattern, Step};
+use crate::filter::{ATTRIBUTES, Mistake, Part, Path, Pattern, Step, is_extension};
 
 /// Reads a filter; its mistakes are reported where they stand.
 pub(super) fn read(item: Item<'_>) -> Option<Pattern> {
@@ -25,6 +25,30 @@ pub(super) fn read(item: Item<'_>) -> Option<Pattern> {
                 item.report.problem(problem(mistake, item));
             }
             None
+        }
+    }
+}
+
+/// Refuses extension attributes in the filter of a source whose events have none.
+pub(super) fn refuse_extensions(item: Item<'_>) {
+    let Kind::Table(root) = &item.node.kind else {
+        return;
+    };
+    let mut groups = vec![root];
+    while let Some(group) = groups.pop() {
+        for (key, node) in &group.0 {
+            if is_extension(&key.name) {
+                let message = format!("events of this source have no attribute `{}`", key.name);
+                let help = format!(
+                    "did you mean data.{}? Extension attributes come with events that are published",
+                    key.name
+                );
+                item.report
+                    .problem(Problem::at(&key.span, message).help(help));
+            }
+            if let ("$or", Kind::Array(items)) = (key.name.as_str(), &node.kind) {
+                groups.extend(items.iter().filter_map(Node::as_table));
+            }
         }
     }
 }
@@ -177,6 +201,7 @@ pub(super) fn definitions() -> [(String, Value); 4] {
                 "type": "object",
                 "description": "An event pattern: everything in it must hold for an event.",
                 "properties": attributes,
+                "patternProperties": { "^[a-z0-9]+$": name("condition") },
                 "additionalProperties": false,
                 "minProperties": 1,
             }),

@@ -294,16 +294,18 @@ impl Endpoints {
         self.0.borrow_mut().extend(endpoints);
     }
 
-    /// Adds those of `[events]`, which stands at `at`.
+    /// Adds those of `[events]`, which stands at `at`: they take POST, and OPTIONS for browsers
+    /// and for the handshake of CloudEvents.
     pub(super) fn add_events(&self, path: &str, at: &Span) {
-        let paths = [path.to_owned(), format!("{path}/{{topic}}")];
-        let endpoints = paths.map(|path| Endpoint {
-            method: Some("POST".to_owned()),
-            path,
-            owner: "`[events]`".to_owned(),
-            at: at.clone(),
-        });
-        self.0.borrow_mut().extend(endpoints);
+        for path in [path.to_owned(), format!("{path}/{{topic}}")] {
+            let endpoints = ["POST", "OPTIONS"].map(|method| Endpoint {
+                method: Some(method.to_owned()),
+                path: path.clone(),
+                owner: "`[events]`".to_owned(),
+                at: at.clone(),
+            });
+            self.0.borrow_mut().extend(endpoints);
+        }
     }
 
     /// Reports each endpoint that collides with an earlier one of the text, once.

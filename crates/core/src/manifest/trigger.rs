@@ -160,6 +160,11 @@ impl Common {
         matches!(self.answer, Some(Answer::Waits { .. }))
     }
 
+    /// Whether its callers wait, and cannot ask for the same answer again.
+    pub(super) fn keeps_no_answer(&self) -> bool {
+        matches!(self.answer, Some(Answer::Waits { idempotency }) if idempotency.is_zero())
+    }
+
     /// The endpoint at `route`. Where nobody said who may call it, the safer one stands until the
     /// project is refused for it; in `dev` it is open.
     pub(super) fn endpoint(
@@ -184,7 +189,10 @@ impl Common {
     pub(super) fn place(mut self, on: On, bases: &Bases<'_>, at: Span) -> Placed {
         if matches!(on, On::Http(_)) && self.is_synchronous() {
             self.retry = RetryPolicy::default();
-            self.flow = Flow::default();
+            self.flow = Flow {
+                on_unknown: self.flow.on_unknown,
+                ..Flow::default()
+            };
         }
         let lacks_auth = matches!(on, On::Http(_)) && !self.says_auth && !bases.says_auth;
         let id = match &self.name {

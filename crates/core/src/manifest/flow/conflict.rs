@@ -1,19 +1,23 @@
 //! Rules that mean nothing where they stand, or can never work together.
 
+use std::time::Duration;
+
 use super::super::{
-    duration,
+    duration, filter,
     problem::Problem,
     reader::{Fields, Item},
     trigger::{Bases, Common, Placed},
 };
 use crate::{
     flow::{Destination, Flow, KeyExpression, Priority},
+    limits,
+    name::TopicPattern,
     project::{Answer, HttpTrigger, On},
     retry::RetryPolicy,
 };
 
 /// Why a rule means nothing to an endpoint whose callers wait, and what exists instead.
-const SYNCHRONOUS: [(&str, &str); 13] = [
+const SYNCHRONOUS: [(&str, &str); 12] = [
     (
         "filter",
         "a request is answered, not filtered: look at it in the function, and answer 404 or 422 \
@@ -43,23 +47,19 @@ const SYNCHRONOUS: [(&str, &str); 13] = [
         "breaker",
         "the caller hears of each failure, and nothing is held",
     ),
-    (
-        "on_unknown",
-        "the caller hears that the outcome is unknown, and decides",
-    ),
     ("on_success", "the outcome goes to the caller"),
     ("on_failure", "the outcome goes to the caller"),
 ];
 
-/// The rules that a function can say for all its triggers.
-const DEFAULTS: [&str; 9] = [
+/// The rules that a function can say for all its triggers and that mean nothing to callers who
+/// wait.
+const DEFAULTS: [&str; 8] = [
     "retry",
     "ordering_key",
     "concurrency_key",
     "rate",
     "priority",
     "breaker",
-    "on_unknown",
     "on_success",
     "on_failure",
 ];
@@ -75,6 +75,9 @@ pub(in super::super) fn check_trigger(
         && common.is_synchronous()
     {
         refuse_on_synchronous(fields);
+        if common.keeps_no_answer() {
+            refuse_on_unknown(fields);
+        }
         return;
     }
     let rules = Rules {
@@ -84,8 +87,15 @@ pub(in super::super) fn check_trigger(
         retry: &common.retry,
     };
     rules.check(bases);
-    if matches!(on, On::Bucket(_) | On::Database(_) | On::Schedule(_)) {
-        rules.refuse_extensions();
+    match on {
+        On::Bucket(_) | On::Database(_) | On::Schedule(_) => {
+            rules.refuse_extensions();
+            if let Some(item) = fields.find("filter") {
+                filter::refuse_extensions(item);
+            }
+        }
+        On::Topic(pattern) => rules.warn_of_waking_itself(pattern),
+        On::Http(_) | On::DeadLetters => {}
     }
 }
 
@@ -138,10 +148,28 @@ fn refuse_on_synchronous(fields: &Fields<'_>) {
     for (name, reason) in SYNCHRONOUS {
         if let Some(item) = fields.find(name) {
             let message = format!("`{name}` means nothing to callers who wait for an answer");
-            let help = format!("{reason}; with async = true they get 202, and it holds");
+            let help = format!("{reason}; with async = true they get 202 at once, and it holds");
             (fields.report).problem(Problem::at(item.key_span(), message).help(help));
         }
     }
+}
+
+/// What nobody knows the outcome of only matters to who may ask for it again.
+fn refuse_on_unknown(fields: &Fields<'_>) {
+    let (Some(rule), Some(kept)) = (fields.find("on_unknown"), fields.find("idempotency")) else {
+        return;
+    };
+    fields.report.problem(
+        Problem::at(
+            rule.key_span(),
+            "`on_unknown` means nothing with `idempotency = false`",
+        )
+        .also(kept.key_span(), "no answer is kept")
+        .help(
+            "it says what a repeated request with an `Idempotency-Key` gets when the first one \
+             ended in mid-run; leave one of them out",
+        ),
+    );
 }
 
 /// The rules that hold for a trigger, and where each of them was said.
@@ -234,39 +262,26 @@ impl<'a> Rules<'_, 'a> {
         }
     }
 
-    /// A delivery that waits for longer than it may grow old never runs.
+    /// A delivery that waits for longer than it may grow old never runs. (What is waited for by
+    /// default is far less than the default age, so that `retry` was said.)
     fn refuse_too_old(&self) {
         let age = self.retry.max_age;
-        let refuse = |name: &'static str, what: &str, wait: std::time::Duration| {
+        let refuse = |name: &'static str, what: &str, wait: Duration| {
             if wait < age {
                 return;
             }
+            let (wait, age) = (duration::show(wait), duration::show(age));
             let message = format!(
-                "{what} of {} is not shorter than `max_age`, which is {}",
-                duration::show(wait),
-                duration::show(age)
+                "`{what}` of `{name}` is {wait}, not shorter than `max_age`, which is {age}"
             );
-            if let Some(item) = self.own.find(name) {
-                let problem = Problem::at(item.key_span(), message);
-                let problem = match self.item("retry") {
-                    Some(retry) => problem.also(retry.key_span(), "`max_age` is said here"),
-                    None => problem,
-                };
-                self.own.report.problem(problem.help(
-                    "events would grow too old before they run; wait less, or raise `max_age`",
-                ));
-            } else if let Some(retry) = self.own.find("retry") {
-                let problem = Problem::at(retry.key_span(), message);
-                self.own.report.problem(problem.help(
-                    "events would grow too old before they run; wait less, or raise `max_age`",
-                ));
-            }
+            let help = "events would grow too old before they run: wait less, or raise `max_age`";
+            self.contradiction(name, "retry", &message, help);
         };
         if let Some(debounce) = &self.flow.debounce {
-            refuse("debounce", "the `wait`", debounce.wait);
+            refuse("debounce", "wait", debounce.wait);
         }
         if let Some(batch) = self.flow.batch {
-            refuse("batch", "the `window`", batch.window);
+            refuse("batch", "window", batch.window);
         }
     }
 
@@ -327,9 +342,34 @@ impl<'a> Rules<'_, 'a> {
                     .help(format!(
                         "the chain is stopped after {} events; name another function if that is \
                          not what you want",
-                        crate::limits::MAX_CHAIN
+                        limits::MAX_CHAIN
                     )),
                 );
+            }
+        }
+    }
+
+    fn warn_of_waking_itself(&self, pattern: &TopicPattern) {
+        let rules = [
+            ("on_success", &self.flow.on_success),
+            ("on_failure", &self.flow.on_failure),
+        ];
+        for (name, destination) in rules {
+            if let Some(Destination::Topic(topic)) = destination
+                && pattern.matches(topic)
+                && let Some(item) = self.item(name)
+            {
+                let message =
+                    format!("with `{name}` this trigger wakes itself: `{pattern}` means `{topic}`");
+                let problem = Problem::at(item.key_span(), message);
+                let problem = match self.own.find("topic") {
+                    Some(source) => problem.also(source.span(), "what wakes it"),
+                    None => problem,
+                };
+                (self.own.report).warning(problem.help(format!(
+                    "the chain is stopped after {} events; publish under another topic",
+                    limits::MAX_CHAIN
+                )));
             }
         }
     }

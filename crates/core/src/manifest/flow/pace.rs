@@ -91,7 +91,7 @@ fn rate_table(item: Item<'_>) -> Option<Rate> {
             Some(limit) if *burst > limit => {
                 item.refuse(
                     format!("`burst` is {burst}, more than the limit of {limit}"),
-                    "in no time are there more starts than `limit`: write at most that, or raise it",
+                    "what may come together is a part of the limit: write at most that, or raise it",
                 );
                 false
             }

@@ -34,7 +34,7 @@ pub(in crate::manifest) const BATCH_KEY: Key = key(
 pub(in crate::manifest) const PRIORITY_KEY: Key = key(
     "priority",
     Shape::Rule(Short::Duration, &PRIORITY),
-    "A head start over what else waits for the function: 1ms to 1h.",
+    "A head start over what else waits for the trigger: 1ms to 1h.",
 );
 pub(in crate::manifest) const DEDUP_KEY: Key = key(
     "dedup",
@@ -50,7 +50,7 @@ pub(in crate::manifest) const BREAKER_KEY: Key = key(
 pub(in crate::manifest) const ON_UNKNOWN_KEY: Key = key(
     "on_unknown",
     Shape::OneOf(&["retry", "hold"]),
-    "When the worker or the server died in mid-attempt: run again, or hold it for a person.",
+    "When the worker or the server died in mid-attempt: run again, or hold it for a person. On `http` it holds for requests with an `Idempotency-Key`.",
 )
 .default("retry");
 pub(in crate::manifest) const ON_SUCCESS_KEY: Key = key(
