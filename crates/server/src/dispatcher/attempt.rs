@@ -63,7 +63,7 @@ async fn run(inner: Arc<Inner>, start: Start) {
     taken.started();
     let answered = match (place, &duty.task) {
         (Place::Worker(slot), Task::Request { handler }) => {
-            answer_request(slot, *handler, &deliveries).await
+            answer_request(&inner, slot, *handler, &deliveries).await
         }
         (Place::Worker(slot), task) => {
             let handler = task.handler().unwrap_or_default();
@@ -167,6 +167,7 @@ fn batched((delivery, event): &(Delivery, Arc<Event>)) -> Batched {
 /// Answers a request that was accepted before; nobody waits for the answer, but its status says
 /// how it went.
 async fn answer_request(
+    inner: &Inner,
     slot: Slot,
     handler: u16,
     deliveries: &[(Delivery, Arc<Event>)],
@@ -190,7 +191,7 @@ async fn answer_request(
     };
     let worker = call.worker();
     let outcome = match call.response().await {
-        Ok(response) => request::outcome(response).await,
+        Ok(response) => request::outcome(response, inner.now()).await,
         Err(failure) => Err(failure),
     };
     Answered { outcome, worker }

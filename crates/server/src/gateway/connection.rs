@@ -12,7 +12,8 @@ use crate::connections;
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// Serves requests to functions until `shutdown`, and then those that have begun.
+/// Serves requests until `shutdown`, and then those that have begun; returns once the answers that
+/// are kept for idempotency keys have been.
 pub async fn listen(gateway: Gateway, listener: TcpListener, shutdown: CancellationToken) {
     let service_of = |remote: SocketAddr| {
         let gateway = gateway.clone();
@@ -23,4 +24,5 @@ pub async fn listen(gateway: Gateway, listener: TcpListener, shutdown: Cancellat
         })
     };
     connections::serve(listener, service_of, MAX_CONNECTIONS, shutdown).await;
+    gateway.settled().await;
 }

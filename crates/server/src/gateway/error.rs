@@ -4,10 +4,12 @@ use http::{HeaderValue, Response, StatusCode, header};
 use wakeful_core::{
     delivery::{Failure, FailureKind},
     id::RunId,
+    port::{StoreError, SubmitError},
 };
 use wakeful_workers::ReserveError;
 
-use super::respond::ResponseBody;
+use super::{respond::ResponseBody, wishes::WrongField};
+use crate::cloudevents;
 
 /// Why a request was not served.
 #[derive(Debug)]
@@ -36,6 +38,24 @@ pub enum Refusal {
     Failed(Failure),
     /// What user code answered is no HTTP response.
     BadResponse(String),
+    /// Header fields that say what is wished for say nothing sensible.
+    WrongFields(Vec<WrongField>),
+    /// The body is larger than what is kept for later may be, in bytes.
+    TooLargeToKeep(u64),
+    /// Bodies that are held in memory take all that they may.
+    Busy,
+    /// The events are none, break rules, or are too many.
+    Events(cloudevents::Refused),
+    /// Events of topics that nobody declared, with their places in a batch.
+    NoSuchTopics(Vec<(Option<usize>, String)>),
+    /// What was to be kept was not.
+    Submit(SubmitError),
+    /// The idempotency key belongs to another request, which this run answered.
+    KeyReused(RunId),
+    /// Nobody knows how this run for the same idempotency key ended.
+    OutcomeUnknown(RunId),
+    /// The same idempotency key is still being answered.
+    StillRunning,
 }
 
 /// How much of a failure a caller is told.
@@ -68,6 +88,15 @@ impl Refusal {
             },
             Self::Failed(failure) => (failed_status(failure.kind), failure.kind.as_str()),
             Self::BadResponse(_) => (StatusCode::BAD_GATEWAY, "bad_response"),
+            Self::WrongFields(_) => (StatusCode::BAD_REQUEST, "bad_header"),
+            Self::TooLargeToKeep(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Events(refused) => events_status(refused),
+            Self::NoSuchTopics(_) => (StatusCode::NOT_FOUND, "no_such_topic"),
+            Self::Submit(error) => submit_status(error),
+            Self::KeyReused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::OutcomeUnknown(_) => (StatusCode::CONFLICT, "outcome_unknown"),
+            Self::StillRunning => (StatusCode::CONFLICT, "in_progress"),
         }
     }
 
@@ -98,7 +127,51 @@ impl Refusal {
             Self::NoWorker(ReserveError::Retired) => "the server is stopping".into(),
             Self::Failed(failure) => described(failure, detail),
             Self::BadResponse(why) => format!("the function's answer is no HTTP response: {why}"),
+            other => other.message_of_what_is_kept(),
         }
+    }
+
+    /// The same, for what concerns events and answers that are kept.
+    fn message_of_what_is_kept(&self) -> String {
+        match self {
+            Self::WrongFields(wrong) => {
+                let one = |wrong: &WrongField| format!("`{}` {}", wrong.field, wrong.rule);
+                wrong.iter().map(one).collect::<Vec<_>>().join("; ")
+            }
+            Self::TooLargeToKeep(limit) => format!(
+                "the body is larger than {}, which is the most that is kept",
+                size(*limit)
+            ),
+            Self::Busy => "too many large requests are under way: try again".into(),
+            Self::Events(refused) => refused.to_string(),
+            Self::NoSuchTopics(topics) => no_such_topics(topics),
+            Self::Submit(error) => error.to_string(),
+            Self::KeyReused(run) => format!(
+                "the idempotency key was used for another request (run {run}): \
+                 each request needs a key of its own"
+            ),
+            Self::OutcomeUnknown(run) => format!(
+                "nobody knows how the request with this idempotency key ended (run {run}): \
+                 find out whether it took effect before it is sent again with a new key"
+            ),
+            Self::StillRunning => {
+                "the request with this idempotency key is still being answered: ask again later"
+                    .into()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Every single mistake, for programs.
+    fn mistakes(&self) -> Option<serde_json::Value> {
+        let mistakes = match self {
+            Self::Events(cloudevents::Refused::Mistakes(mistakes)) => {
+                serde_json::to_value(mistakes)
+            }
+            Self::WrongFields(wrong) => serde_json::to_value(wrong),
+            _ => return None,
+        };
+        mistakes.ok()
     }
 
     /// The failure behind it, for the run record.
@@ -127,14 +200,11 @@ impl Refusal {
         {
             error["stack"] = serde_json::Value::String(stack.clone());
         }
-        let body = serde_json::json!({ "error": error }).to_string() + "\n";
-        let mut response = Response::new(ResponseBody::full(body.into()));
-        *response.status_mut() = status;
+        if let Some(mistakes) = self.mistakes() {
+            error["mistakes"] = mistakes;
+        }
+        let mut response = json_response(status, &serde_json::json!({ "error": error }));
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
         match self {
             Self::OtherMethods(allow) => {
                 if let Ok(allow) = HeaderValue::from_str(allow) {
@@ -144,6 +214,9 @@ impl Refusal {
             Self::NoKey => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
+            Self::StillRunning => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -151,6 +224,64 @@ impl Refusal {
         }
         response
     }
+}
+
+/// A JSON document as the answer.
+pub(super) fn json_response(
+    status: StatusCode,
+    document: &serde_json::Value,
+) -> Response<ResponseBody> {
+    let body = document.to_string() + "\n";
+    let mut response = Response::new(ResponseBody::full(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+fn events_status(refused: &cloudevents::Refused) -> (StatusCode, &'static str) {
+    use cloudevents::Refused;
+    match refused {
+        Refused::Plain => (StatusCode::BAD_REQUEST, "no_event"),
+        Refused::Body(_) => (StatusCode::BAD_REQUEST, "bad_body"),
+        Refused::Mistakes(_) => (StatusCode::BAD_REQUEST, "bad_event"),
+        Refused::Media(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_format"),
+        Refused::TooMany(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+        Refused::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+    }
+}
+
+fn submit_status(error: &SubmitError) -> (StatusCode, &'static str) {
+    match error {
+        SubmitError::NoSuchFunction(_) => (StatusCode::NOT_FOUND, "no_such_function"),
+        SubmitError::NoSuchTopic(_) => (StatusCode::NOT_FOUND, "no_such_topic"),
+        SubmitError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        SubmitError::Store(StoreError::DiskFull) => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+        // The disk may have taken it all the same: a sender that repeats itself says so by an id.
+        SubmitError::Store(StoreError::Unknown(_)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown")
+        }
+        SubmitError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store"),
+    }
+}
+
+fn no_such_topics(topics: &[(Option<usize>, String)]) -> String {
+    let one = |(place, topic): &(Option<usize>, String)| match place {
+        Some(place) => format!("event {place}: `{topic}`"),
+        None => format!("`{topic}`"),
+    };
+    let listed: Vec<String> = topics.iter().take(10).map(one).collect();
+    let more = match topics.len().saturating_sub(10) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "no topic of this project means {}{more}: topics are declared in wakeful.toml, as \
+         `[topic.\"orders.*\"]`; nothing was accepted",
+        listed.join(", ")
+    )
 }
 
 fn failed_status(kind: FailureKind) -> StatusCode {

@@ -133,11 +133,10 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if self.ended.is_some() {
+            let what = "the caller went away before the answer was complete";
             self.write(Some(Failure {
-                kind: FailureKind::Interrupted,
                 name: "caller_gone".into(),
-                message: "the caller went away before the answer was complete".into(),
-                stack: None,
+                ..Failure::ours(FailureKind::Interrupted, what)
             }));
         }
     }

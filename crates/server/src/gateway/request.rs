@@ -5,18 +5,16 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, request::Parts, uri::PathAndQuery};
-use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
-use wakeful_core::{
-    delivery::{Failure, FailureKind},
-    limits,
-};
+use wakeful_core::delivery::{Failure, FailureKind};
 use wakeful_workers::{Body, BodySender, HttpRequest};
 
-use super::Refusal;
+use super::{
+    Refusal,
+    body::{Broken, drain, length, linger, next_piece, whole},
+};
 
 /// Bodies up to this size, in bytes, are read before a worker is looked for, and sent to it with
 /// the request in one piece.
@@ -37,25 +35,28 @@ pub(super) struct Intake {
 impl Intake {
     /// Takes in a request; reads small bodies whole, and lets larger ones stream.
     pub(super) async fn of(
-        parts: &Parts,
-        params: &matchit::Params<'_, '_>,
+        headers: &HeaderMap,
+        target: Target,
         body: Incoming,
         max_body: u64,
     ) -> Result<Self, Refusal> {
-        let (target, params) = match head(parts, params) {
-            Ok(head) => head,
-            Err(refusal) => {
-                linger(&parts.headers, body);
-                return Err(refusal);
-            }
-        };
-        let (body, too_large) = take_in(&parts.headers, body, max_body).await?;
+        let (body, too_large) = take_in(headers, body, max_body).await?;
         Ok(Self {
-            target,
-            params,
+            target: target.path_and_query,
+            params: target.params,
             body,
             too_large,
         })
+    }
+
+    /// Of a body that was read whole.
+    pub(super) fn read(target: Target, body: Bytes) -> Self {
+        Self {
+            target: target.path_and_query,
+            params: target.params,
+            body: Body::Full(body),
+            too_large: None,
+        }
     }
 
     /// Tells, once the request has failed, whether its body was to blame.
@@ -76,22 +77,29 @@ impl Intake {
     }
 }
 
-type Captures = Vec<(String, String)>;
+/// What a request is for.
+pub(super) struct Target {
+    /// Path and query as they came.
+    pub(super) path_and_query: PathAndQuery,
+    /// What the route captured from the path, percent-decoded.
+    pub(super) params: Vec<(String, String)>,
+}
 
-fn head(
-    parts: &Parts,
-    params: &matchit::Params<'_, '_>,
-) -> Result<(PathAndQuery, Captures), Refusal> {
+/// Reads the target of a request.
+pub(super) fn head(parts: &Parts, params: &matchit::Params<'_, '_>) -> Result<Target, Refusal> {
     let root = || PathAndQuery::from_static("/");
-    let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
-    if target.as_str().len() > MAX_TARGET {
+    let path_and_query = parts.uri.path_and_query().cloned().unwrap_or_else(root);
+    if path_and_query.as_str().len() > MAX_TARGET {
         return Err(Refusal::TargetTooLong);
     }
-    Ok((target, decoded(params)?))
+    Ok(Target {
+        path_and_query,
+        params: decoded(params)?,
+    })
 }
 
 /// Captures of a path, percent-decoded.
-fn decoded(params: &matchit::Params<'_, '_>) -> Result<Captures, Refusal> {
+fn decoded(params: &matchit::Params<'_, '_>) -> Result<Vec<(String, String)>, Refusal> {
     params
         .iter()
         .map(|(name, value)| {
@@ -103,7 +111,7 @@ fn decoded(params: &matchit::Params<'_, '_>) -> Result<Captures, Refusal> {
 
 /// Percent-decoding (RFC 3986 §2.1); `None` when the result is no UTF-8 or holds a NUL, which
 /// the header block of the worker protocol cannot carry.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }
@@ -131,9 +139,7 @@ async fn take_in(
     if body.is_end_stream() {
         return Ok((Body::empty(), None));
     }
-    let length = headers.get(http::header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
+    match length(headers) {
         Some(length) if length > max_body => {
             linger(headers, body);
             Err(Refusal::TooLarge(max_body))
@@ -146,71 +152,6 @@ async fn take_in(
             Ok((stream, Some(too_large)))
         }
     }
-}
-
-/// A small body, whole. Each piece of it must come within `limits::BODY_IDLE`.
-async fn whole(mut body: Incoming) -> Result<Bytes, Refusal> {
-    let mut first: Option<Bytes> = None;
-    let mut more = BytesMut::new();
-    while let Some(piece) = next_piece(&mut body).await {
-        let piece = piece.map_err(|broken| match broken {
-            Broken::Idle => Refusal::BodyTimeout,
-            Broken::Off(_) => Refusal::BrokenBody,
-        })?;
-        match first.take() {
-            None if more.is_empty() => first = Some(piece),
-            None => more.extend_from_slice(&piece),
-            Some(begin) => {
-                more.extend_from_slice(&begin);
-                more.extend_from_slice(&piece);
-            }
-        }
-    }
-    Ok(first.unwrap_or_else(|| more.freeze()))
-}
-
-/// Why a body did not go on.
-enum Broken {
-    Idle,
-    Off(hyper::Error),
-}
-
-/// The next piece of a body; `None` at its end. Trailers are passed over.
-async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, Broken>> {
-    loop {
-        return match timeout(limits::BODY_IDLE, body.frame()).await {
-            Err(_) => Some(Err(Broken::Idle)),
-            Ok(None) => None,
-            Ok(Some(Err(error))) => Some(Err(Broken::Off(error))),
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(piece) => Some(Ok(piece)),
-                Err(_) => continue,
-            },
-        };
-    }
-}
-
-/// Reads on for a while what a client sends of a body that nobody wants: a client that is still
-/// sending when the connection closes loses the answer (RFC 9112 §9.6). One that waits for
-/// `100 Continue` has not begun.
-pub(super) fn linger(headers: &HeaderMap, body: Incoming) {
-    if !body.is_end_stream() && !headers.contains_key(http::header::EXPECT) {
-        tokio::spawn(drain(body));
-    }
-}
-
-async fn drain(mut body: Incoming) {
-    let read = async {
-        let mut left = limits::LINGER_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
-            left = left.saturating_sub(length);
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    let _ = timeout(limits::LINGER, read).await;
 }
 
 /// Passes a body on, piece by piece, at the pace of the worker. Ends by itself when either side

@@ -147,7 +147,7 @@ impl Body for ResponseBody {
 }
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), whatever `connection` lists beside.
-const OF_THE_CONNECTION: [HeaderName; 5] = [
+pub(super) const OF_THE_CONNECTION: [HeaderName; 5] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
     header::UPGRADE,

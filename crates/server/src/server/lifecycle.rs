@@ -25,7 +25,7 @@ use crate::{
     control::Control,
     credentials::AwsKeys,
     deploy::Watch,
-    gateway::{self, Detail, Gateway},
+    gateway::{self, Detail, Gateway, GatewayParts},
     operator::Operator,
     options::{Mode, ServeError, ServeOptions},
     terminal::{Follow, Started},
@@ -79,6 +79,9 @@ impl Server {
         let running = Running::default();
         let signals = Signals::listen()?;
         let now = self.ground.clock.now();
+        // What is paused stays so from the first event on.
+        let known = self.dispatcher.wake_all().await;
+        known.context("the store could not be read")?;
         if let Some(deployer) = &mut self.deployer {
             tokio::select! {
                 first = deployer.first(project.clone()) => first.map_err(anyhow::Error::from)?,
@@ -108,6 +111,7 @@ impl Server {
             .wake_all()
             .await
             .context("the store could not be read")?;
+        self.dispatcher.tell_of_unknown(self.ground.opened).await;
         self.sources.listening(&project, CAPTURE_PATIENCE).await;
         let file = self.address_file()?;
         self.write_addresses(options, &file)?;
@@ -148,14 +152,16 @@ impl Server {
             Mode::Dev => Detail::Full,
             Mode::Serve => Detail::Brief,
         };
-        let gateway = Gateway::new(
-            self.live.clone(),
-            self.recorder.clone(),
-            Arc::clone(&self.ground.vault),
-            Arc::clone(&self.ground.ids),
-            Arc::clone(&self.ground.clock),
+        let gateway = Gateway::new(GatewayParts {
+            live: self.live.clone(),
+            recorder: self.recorder.clone(),
+            vault: Arc::clone(&self.ground.vault),
+            ids: Arc::clone(&self.ground.ids),
+            clock: Arc::clone(&self.ground.clock),
+            sink: Arc::new(self.dispatcher.clone()),
+            store: Arc::new(self.ground.store.clone()),
             detail,
-        );
+        });
         let http = {
             let _on_data_plane = self.data_plane.handle().enter();
             tokio::net::TcpListener::from_std(listeners.http)?

@@ -241,6 +241,22 @@ impl Server<'_> {
         (status.parse().unwrap_or(0), body.to_owned())
     }
 
+    /// The same, with the header fields of the answer.
+    pub fn ask(&self, path: &str, arguments: &[&str]) -> Answer {
+        let output = self.asking(path, arguments).output().unwrap();
+        Answer::of(&output)
+    }
+
+    /// Starts curl against the functions' listener; `Answer::of` reads what it prints.
+    pub fn asking(&self, path: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("curl");
+        command
+            .args(["--silent", "--show-error", "--include", "--max-time", "60"])
+            .args(arguments)
+            .arg(format!("http://{}{path}", self.address("http")));
+        command
+    }
+
     /// The runs of a function in a state, newest first.
     pub fn runs(&self, function: &str, state: &str) -> Vec<Value> {
         let listed = self.json(&[
@@ -312,6 +328,66 @@ impl Drop for Server<'_> {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What curl was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Header fields, with names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// From what `curl --include` printed.
+    pub fn of(output: &Output) -> Self {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut rest = text.as_str();
+        loop {
+            let Some((head, body)) = rest.split_once("\r\n\r\n") else {
+                panic!("no answer: {output:?}");
+            };
+            let mut lines = head.split("\r\n");
+            let status = lines.next().and_then(|line| line.split(' ').nth(1));
+            let status: u16 = status.and_then(|status| status.parse().ok()).unwrap();
+            if status < 200 {
+                rest = body;
+                continue;
+            }
+            let field = |line: &str| {
+                let (name, value) = line.split_once(':').unwrap();
+                (name.to_lowercase(), value.trim().to_owned())
+            };
+            return Self {
+                status,
+                headers: lines.map(field).collect(),
+                body: body.to_owned(),
+            };
+        }
+    }
+
+    /// A header field; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        let mut fields = self.headers.iter();
+        let found = fields.find(|(found, _)| found == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The `code` of an error of ours.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
