@@ -8,6 +8,8 @@ const limits = require('./limits');
 
 const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
+/** Objects without properties that are just that: plain ones, those of the user's own classes. */
+const HARMLESS = new Set(['Object', 'Arguments', 'Module']);
 
 /** Bytes and media type of `value`; `bytes` is null for undefined. `what` names it in errors. */
 function encodePayload(value, contentType, what) {
@@ -111,7 +113,19 @@ function kindOf(value) {
   if (util.types.isSet(value)) return 'a Set (spread it into an array)';
   if (value instanceof Error) return 'an Error (send its name and message)';
   if (ArrayBuffer.isView(value) || util.types.isAnyArrayBuffer(value)) return 'bytes within an object (write them as base64, or send them alone)';
-  return isStreamed(value) ? 'a stream (put it into a bucket and send its key)' : null;
+  if (isStreamed(value)) return 'a stream (put it into a bucket and send its key)';
+  return isEmptied(value) ? `an object of class ${classOf(value)}, of which JSON keeps nothing` : null;
+}
+
+/** Whether it is an object of Node's own (a Blob, Headers, a RegExp) that JSON writes as `{}`. */
+function isEmptied(value) {
+  if (Array.isArray(value) || util.types.isBoxedPrimitive(value)) return false;
+  for (const key in value) if (Object.hasOwn(value, key)) return false;
+  return !HARMLESS.has(classOf(value));
+}
+
+function classOf(value) {
+  return Object.prototype.toString.call(value).slice(8, -1);
 }
 
 module.exports = { encodePayload, toJson };

@@ -5,6 +5,9 @@ const { parseDuration } = require('./durations');
 const { isError, read } = require('./errors');
 const limits = require('./limits');
 
+/** Dates as in ISO 8601 and in the header Retry-After; Date.parse itself finds one in nearly any text. */
+const DATE = /^(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2}, )/;
+
 /** Trying again is of no use: the delivery becomes a dead letter at once. */
 class NonRetriableError extends Error {
   constructor(message, options) {
@@ -51,8 +54,8 @@ function waitOf(after) {
   if (typeof after === 'number') return Number.isFinite(after) ? after * 1000 : undefined;
   if (after instanceof Date) return finite(after.getTime() - Date.now());
   if (typeof after !== 'string' || after === '') return undefined;
-  if (/^\d+$/.test(after)) return finite(Number(after) * 1000);
-  return parseDuration(after) ?? finite(Date.parse(after) - Date.now());
+  if (/^\d+(?:\.\d+)?$/.test(after)) return finite(Number(after) * 1000);
+  return parseDuration(after) ?? (DATE.test(after) ? finite(Date.parse(after) - Date.now()) : undefined);
 }
 
 function finite(number) {

@@ -37,6 +37,7 @@ check('a text of its own type', "publish('a', 'ü', { contentType: 'text/plain' 
 check('bytes', "publish('a', new Uint16Array([0xff01]))", { topic: 'a', contentType: 'application/octet-stream', length: 2 }, '\x01\xff');
 check('JSON that is written already', "publish('a', Buffer.from('[1.0]'), { contentType: 'application/x+json; a=b' })", { topic: 'a', contentType: 'application/x+json; a=b', length: 5 }, '[1.0]');
 check('what has a form for JSON', "publish('a', { at: new Date(0), own: { toJSON: () => 'x', f() {} }, none: undefined, list: [undefined] })", { topic: 'a', contentType: JSON_TYPE, length: 57 }, '{"at":"1970-01-01T00:00:00.000Z","own":"x","list":[null]}');
+check('what has no properties', "publish('a', [{}, new (class A {})(), Object.create(null), new Number(5), (function () { return arguments; })()])", { topic: 'a', contentType: JSON_TYPE, length: 15 }, '[{},{},{},5,{}]');
 check('options', "publish('a', 1, { delay: '1h30m', key: 'k', dedup: 5, subject: 's', source: '/s', id: 'i', time: new Date(0), extensions: { a: 'x', b: true, c: -5, d: new Date(0), e: Buffer.from('hi'), f: null, g: undefined } })", {
   topic: 'a', contentType: JSON_TYPE, length: 1, delayMs: 5_400_000, key: 'k', dedup: '5', subject: 's', source: '/s', id: 'i', time: '1970-01-01T00:00:00.000Z',
   extensions: { a: 'x', b: true, c: -5, d: '1970-01-01T00:00:00.000Z', e: 'aGk=' },
@@ -108,6 +109,9 @@ refuses('a Set', "publish('a', { tags: new Set() })", /`tags` is a Set/);
 refuses('an Error', "publish('a', { error: new TypeError('x') })", /`error` is an Error/);
 refuses('bytes within', "publish('a', { bytes: new Uint8Array(2) })", /`bytes` is bytes within an object/);
 refuses('a stream', "publish('a', require('node:stream').Readable.from([1]))", /cannot be written as JSON: it is a stream \(put it into a bucket and send its key\)/);
+refuses('a Blob', "publish('a', { file: new Blob(['x']) })", /`file` is an object of class Blob, of which JSON keeps nothing/);
+refuses('headers', "publish('a', new Headers({ a: 'b' }))", /it is an object of class Headers, of which JSON keeps nothing/);
+refuses('a pattern', "publish('a', [/x/])", /`\[0\]` is an object of class RegExp/);
 refuses('what is too deep', "(() => { let a = {}; for (let i = 0; i < 2000; i++) a = { a }; return publish('a', a); })()", /more than 1000 objects stand in each other/);
 refuses('more than 6 MiB', "publish('a', 'x'.repeat(6 * 1024 * 1024))", /^the data of `a` takes 6291458 bytes, and 6291456 are the most: put it into a bucket and send its key$/, 'RangeError');
 refuses('more than 6 MiB together', "publish([1, 2].map(() => ({ topic: 'a', data: 'x'.repeat(4_000_000) })))", /the data of the 2 events take 8000004 bytes, and one call may publish 6291456/, 'RangeError');

@@ -57,13 +57,15 @@ test('errors of others are read in the ways in which they say it', () => {
   says(() => ({ retryAfter: 5 }), { afterMs: 5000 });
   says(() => ({ retryAfter: 0.5 }), { afterMs: 500 });
   says(() => ({ retryAfter: '120' }), { afterMs: 120_000 });
+  says(() => ({ retryAfter: '1.5' }), { afterMs: 1500 });
+  says((now) => ({ retryAfter: new Date(now + 60_000).toISOString() }), 60_000);
   says(() => ({ retryAfter: '1h30m' }), { afterMs: 5_400_000 });
   says((now) => ({ retryAfter: new Date(now + 60_000) }), 60_000);
   says((now) => ({ retryAfter: new Date(now + 61_000).toUTCString() }), 60_500);
   says(() => ({ retryAfter: -5 }), { afterMs: 0 });
   says((now) => ({ retryAfter: new Date(now - 5000) }), { afterMs: 0 });
   says(() => ({ retryAfter: 1e300 }), { afterMs: 30 * 86_400_000 });
-  for (const nonsense of [NaN, Infinity, '', 'soon', null, {}, new Date(NaN), true, () => 5]) says(() => ({ retryAfter: nonsense }), undefined);
+  for (const nonsense of [NaN, Infinity, '', 'soon', 'in 5 minutes', '1,5', null, {}, new Date(NaN), true, () => 5]) says(() => ({ retryAfter: nonsense }), undefined);
   assert.equal(retryAdvice('text'), undefined);
   assert.equal(retryAdvice(undefined), undefined);
   const hostile = Object.defineProperty(new Error('x'), 'retryable', { get() { throw new Error('no'); } });
