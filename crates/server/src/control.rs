@@ -1,12 +1,13 @@
 //! What the admin API can see and do: the handles of one running server.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 use wakeful_core::{
     delivery::Failure,
+    flow::Hold,
     id::{IdSource, RunId},
     name::{FunctionName, HandlerName, Scope, TriggerId},
     port::{Arrival, Clock, Pause, Receipt, Store, StoreError, Submission, SubmitError},
@@ -15,7 +16,10 @@ use wakeful_core::{
     time::Timestamp,
 };
 use wakeful_objects::Buckets;
-use wakeful_store::History;
+use wakeful_store::{
+    History,
+    backup::{BackupError, Summary, WithHistory},
+};
 use wakeful_workers::Workers;
 
 pub use crate::sampling::Sampling;
@@ -81,32 +85,6 @@ pub struct Redrive {
     pub run: RunId,
     /// Not started before this; its new age is counted from then.
     pub at: Timestamp,
-}
-
-/// Why deliveries of a trigger are not started although their time has come. What stands in the
-/// store (pauses, order, concurrency per key, versions) is not repeated here.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Hold {
-    /// Its rate is used up.
-    Rate {
-        /// Of this key; `None` for the trigger.
-        key: Option<String>,
-        /// Until then.
-        until: Timestamp,
-    },
-    /// Its breaker is open: so many different deliveries failed in a row.
-    Breaker {
-        /// Of this key; `None` for the trigger.
-        key: Option<String>,
-        /// How many failed in a row.
-        failures: u32,
-        /// Since when.
-        since: Option<Timestamp>,
-        /// When one delivery is tried; `None` while one is being tried.
-        probe: Option<Timestamp>,
-    },
-    /// No worker could be started for it.
-    NoWorker(Failure),
 }
 
 /// How a synchronous invocation ended.
@@ -188,8 +166,18 @@ pub trait Operations: Send + Sync + 'static {
     /// Ends a pause, which is given exactly as the store has it.
     fn resume(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>>;
 
-    /// Why deliveries of a trigger whose time has come are not started.
+    /// What the rules of a trigger hold back: pauses, breakers, rates.
     fn holds(&self, trigger: &TriggerId) -> Vec<Hold>;
+
+    /// Why no worker could be started for a trigger that waits for one.
+    fn no_worker(&self, trigger: &TriggerId) -> Option<Failure>;
+
+    /// Copies the data folder while the server runs.
+    fn backup(
+        &self,
+        to: PathBuf,
+        history: WithHistory,
+    ) -> BoxFuture<'static, Result<Summary, BackupError>>;
 
     /// The functions of the project as they stand now, by name.
     fn functions(&self) -> BoxFuture<'static, Vec<FunctionStatus>>;

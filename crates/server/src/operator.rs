@@ -1,18 +1,26 @@
 //! What the admin API asks of the running server.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
 
 use futures::future::BoxFuture;
 use wakeful_core::{
+    delivery::Failure,
+    flow::Hold,
     id::RunId,
     name::TriggerId,
-    port::{Arrival, Pause, Receipt, Sink, StoreError, Submission, SubmitError},
+    port::{Arrival, Clock, Pause, Receipt, Sink, StoreError, Submission, SubmitError},
     project::On,
+};
+
+use wakeful_objects::Buckets;
+use wakeful_store::{
+    SqliteStore,
+    backup::{self, BackupError, Source, Summary, WithHistory},
 };
 
 use crate::{
     addresses::Addresses,
-    control::{Asked, FunctionStatus, Hold, Invocation, InvokeError, Invoked, Operations, Redrive},
+    control::{Asked, FunctionStatus, Invocation, InvokeError, Invoked, Operations, Redrive},
     deploy::States,
     dispatcher::Dispatcher,
     live::{LiveCell, Version, in_words},
@@ -28,6 +36,12 @@ pub struct Operator {
     pub states: States,
     /// Where the listeners are.
     pub addresses: Addresses,
+    /// The store, for backups.
+    pub store: SqliteStore,
+    /// The buckets, for backups.
+    pub buckets: Buckets,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Operations for Operator {
@@ -84,6 +98,31 @@ impl Operations for Operator {
 
     fn holds(&self, trigger: &TriggerId) -> Vec<Hold> {
         self.dispatcher.holds(trigger)
+    }
+
+    fn no_worker(&self, trigger: &TriggerId) -> Option<Failure> {
+        self.dispatcher.no_worker(trigger)
+    }
+
+    fn backup(
+        &self,
+        to: PathBuf,
+        history: WithHistory,
+    ) -> BoxFuture<'static, Result<Summary, BackupError>> {
+        let (store, buckets) = (self.store.clone(), self.buckets.clone());
+        let now = self.clock.now();
+        let folder = to.display().to_string();
+        let copying = tokio::task::spawn_blocking(move || {
+            // Nothing that the index in the copy refers to goes while its bytes are copied.
+            let _kept = buckets.keep_removed();
+            let mut watch = |_| ControlFlow::Continue(());
+            backup::take(Source::Running(&store), &to, history, now, &mut watch)
+        });
+        Box::pin(async move {
+            copying
+                .await
+                .unwrap_or(Err(BackupError::Stopped { folder }))
+        })
     }
 
     fn functions(&self) -> BoxFuture<'static, Vec<FunctionStatus>> {

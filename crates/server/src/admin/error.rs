@@ -10,10 +10,10 @@ use wakeful_core::{
     port::{StoreError, SubmitError},
 };
 use wakeful_objects::ObjectError;
-use wakeful_store::HistoryError;
+use wakeful_store::{HistoryError, backup::BackupError};
 
 use super::model::{ErrorBody, ErrorInfo};
-use crate::{control::InvokeError, vault::VaultError};
+use crate::{control::InvokeError, tools::ToolError, vault::VaultError};
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,10 @@ pub(super) enum ApiError {
     Object(#[from] ObjectError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }
 
 /// A status and the word for it that programs rely on.
@@ -90,11 +94,20 @@ impl ApiError {
             Self::History(_) => (StatusCode::INTERNAL_SERVER_ERROR, "history_failed"),
             Self::Object(error) => of_object(error),
             Self::Vault(error) => of_vault(error),
+            Self::Tool(error) => of_tool(error),
+            Self::Backup(error) => of_backup(error),
         }
     }
 
     /// What to do, where the message does not say it already.
-    fn help(&self) -> Option<&'static str> {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Tool(ToolError::NotFound { help, .. }) => help.clone(),
+            _ => self.fixed_help().map(str::to_owned),
+        }
+    }
+
+    fn fixed_help(&self) -> Option<&'static str> {
         match self {
             Self::Unauthorized => Some(
                 "send `Authorization: Bearer <admin key>`; the commands take it from WAKEFUL_KEY, \
@@ -116,9 +129,11 @@ impl ApiError {
                 Some("the change may have taken effect: look before trying again")
             }
             Self::Invoke(InvokeError::Store(StoreError::Unknown(_)))
-            | Self::Store(StoreError::Unknown(_)) => {
-                Some("the change may have taken effect: look once the server was restarted")
-            }
+            | Self::Store(StoreError::Unknown(_))
+            | Self::Tool(
+                ToolError::Store(StoreError::Unknown(_))
+                | ToolError::Submit(SubmitError::Store(StoreError::Unknown(_))),
+            ) => Some("the change may have taken effect: look once the server was restarted"),
             _ => None,
         }
     }
@@ -143,6 +158,38 @@ fn of_store(error: &StoreError) -> Answer {
         StoreError::Damaged(_) => DAMAGED,
         StoreError::Unknown(_) => UNKNOWN,
         StoreError::Closed => STOPPING,
+    }
+}
+
+fn of_submit(error: &SubmitError) -> Answer {
+    match error {
+        SubmitError::Store(error) => of_store(error),
+        SubmitError::NoSuchFunction(_) | SubmitError::NoSuchTopic(_) => NOT_FOUND,
+        SubmitError::Stopping => STOPPING,
+    }
+}
+
+fn of_tool(error: &ToolError) -> Answer {
+    match error {
+        ToolError::NotFound { .. } => NOT_FOUND,
+        ToolError::Invalid(_) => INVALID,
+        ToolError::Stopping => STOPPING,
+        ToolError::Store(error) => of_store(error),
+        ToolError::History(_) => (StatusCode::INTERNAL_SERVER_ERROR, "history_failed"),
+        ToolError::Submit(error) => of_submit(error),
+        ToolError::Internal(_) => INTERNAL,
+    }
+}
+
+fn of_backup(error: &BackupError) -> Answer {
+    match error {
+        BackupError::Occupied { .. } | BackupError::InUse { .. } => CONFLICT,
+        BackupError::NoBackup { .. } | BackupError::NotAFolder { .. } => NOT_FOUND,
+        BackupError::Newer { .. } => INVALID,
+        BackupError::Damaged { .. } => DAMAGED,
+        BackupError::Full { .. } => DISK_FULL,
+        BackupError::Stopped { .. } => STOPPING,
+        BackupError::Failed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "backup_failed"),
     }
 }
 
@@ -172,11 +219,7 @@ fn of_object(error: &ObjectError) -> Answer {
         ObjectError::DiskFull => DISK_FULL,
         ObjectError::Disk { .. } => STORE,
         ObjectError::Damaged { .. } | ObjectError::Metadata(_) => DAMAGED,
-        ObjectError::Submit(error) => match error {
-            SubmitError::Store(error) => of_store(error),
-            SubmitError::NoSuchFunction(_) => NOT_FOUND,
-            SubmitError::Stopping => STOPPING,
-        },
+        ObjectError::Submit(error) => of_submit(error),
         ObjectError::Store(error) => of_store(error),
         ObjectError::Stopping => STOPPING,
     }
@@ -216,7 +259,7 @@ impl ApiError {
             error: ErrorInfo {
                 code: self.answer().1.to_owned(),
                 message: chain(self),
-                help: self.help().map(str::to_owned),
+                help: self.help(),
             },
         }
     }

@@ -16,12 +16,15 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::router::OpenApiRouter;
 use wakeful_core::limits;
 
 use self::error::ApiError;
-use crate::control::{Control, Operations};
+use crate::{
+    control::{Control, Operations},
+    tools::Tools,
+};
 
 pub use openapi::document;
 
@@ -32,6 +35,8 @@ pub struct AdminOptions {
     pub hosts: Vec<String>,
     /// Cancelled when the server stops: those who follow the logs are let go.
     pub stop: CancellationToken,
+    /// Where work goes on that whoever asked for it no longer waits for: replays, redrives.
+    pub jobs: TaskTracker,
 }
 
 /// What every handler has.
@@ -39,6 +44,7 @@ pub struct AdminOptions {
 struct Admin {
     control: Control,
     operations: Arc<dyn Operations>,
+    tools: Tools,
     hosts: Arc<[String]>,
     stop: CancellationToken,
     followers: Arc<Semaphore>,
@@ -46,7 +52,14 @@ struct Admin {
 
 /// The admin API of one running server.
 pub fn router(control: Control, operations: Arc<dyn Operations>, options: AdminOptions) -> Router {
+    let tools = Tools::new(
+        control.clone(),
+        Arc::clone(&operations),
+        options.jobs,
+        options.stop.clone(),
+    );
     let admin = Admin {
+        tools,
         control,
         operations,
         hosts: options.hosts.into(),

@@ -25,7 +25,9 @@ use super::{Admin, model, routes};
     tags(
         (name = "functions", description = "Functions and their invocation"),
         (name = "runs", description = "What ran, and what it logged"),
-        (name = "events", description = "Events and what they are still owed"),
+        (name = "events", description = "Events: what they are owed, what became of them, replays"),
+        (name = "topics", description = "Publishing"),
+        (name = "queues", description = "What waits, and why; pauses"),
         (name = "dead letters", description = "Deliveries that failed for good"),
         (name = "buckets", description = "Objects"),
         (name = "secrets", description = "Secrets and keys"),

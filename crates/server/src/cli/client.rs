@@ -90,11 +90,29 @@ impl Client {
         query: Query,
         body: Vec<u8>,
     ) -> Result<T, CliError> {
+        self.post_as(path, query, "application/json", body)
+    }
+
+    /// A body of any content type in, JSON out.
+    pub(super) fn post_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<T, CliError> {
         let path = format!("{path}{}", query.0);
         let request = self.request(Method::POST, &path)?;
-        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = request.header(header::CONTENT_TYPE, content_type);
         let response = self.send(&path, request.body(body))?;
         self.read(&path, response)
+    }
+
+    /// The whole body of an answer that is no JSON of ours, of at most `most` bytes.
+    pub(super) fn bytes(&self, path: &str, most: u64) -> Result<Vec<u8>, CliError> {
+        let response = self.stream(path, Query::default())?;
+        let body = response.into_body().into_with_config().limit(most);
+        body.read_to_vec().map_err(|error| broken(path, &error))
     }
 
     pub(super) fn post_json<T: DeserializeOwned>(
@@ -103,6 +121,15 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, CliError> {
         self.post(path, Query::default(), self.json(body)?)
+    }
+
+    pub(super) fn post_json_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        self.post(path, query, self.json(body)?)
     }
 
     /// A change that is answered without a body.

@@ -16,6 +16,20 @@ use crate::{
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
+    /// The server did a part of it and then stopped.
+    #[error("only a part of it was done: {0}")]
+    Unfinished(String),
+    /// A data folder is damaged, as was printed already.
+    #[error("the data folder is damaged")]
+    Unsound(Unsound),
+    /// The data folder cannot be examined, copied or made.
+    #[error("{message}")]
+    Folder {
+        /// Why not, and what to do.
+        message: String,
+        /// Whether a server holds it.
+        in_use: bool,
+    },
     /// The function failed; its error was printed already.
     #[error("the function failed")]
     FunctionFailed,
@@ -89,6 +103,15 @@ pub enum CliError {
     NobodyReads,
 }
 
+/// How bad the damage of a data folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsound {
+    /// It can be repaired without loss.
+    Repairable,
+    /// It cannot.
+    Damaged,
+}
+
 impl CliError {
     pub(super) fn input(message: impl Into<String>) -> Self {
         Self::Input {
@@ -109,12 +132,19 @@ impl CliError {
             Self::NobodyReads => 0,
             Self::FunctionFailed
             | Self::NoMatch
+            | Self::Unfinished(_)
+            | Self::Unsound(Unsound::Repairable)
             | Self::Broken { .. }
             | Self::File { .. }
             | Self::Declined
             | Self::Output(_) => 1,
-            Self::Manifest | Self::Mistakes(_) | Self::Filter(_) | Self::Input { .. } => 3,
-            Self::NoServer { .. } => 4,
+            Self::Manifest
+            | Self::Mistakes(_)
+            | Self::Filter(_)
+            | Self::Input { .. }
+            | Self::Unsound(Unsound::Damaged) => 3,
+            Self::Folder { in_use: false, .. } => 1,
+            Self::NoServer { .. } | Self::Folder { in_use: true, .. } => 4,
             Self::NoKey(_) => 5,
             Self::Serve(error) => of_serve(error),
             Self::Addresses(error) => match error {
@@ -145,6 +175,10 @@ impl CliError {
         match self {
             Self::FunctionFailed => "function_failed",
             Self::NoMatch => "no_match",
+            Self::Unfinished(_) => "unfinished",
+            Self::Unsound(_) => "damaged",
+            Self::Folder { in_use: true, .. } => "in_use",
+            Self::Folder { in_use: false, .. } => "folder",
             Self::Filter(_) => "invalid_filter",
             Self::Manifest | Self::Mistakes(_) => "manifest",
             Self::Input { .. } => "invalid_input",

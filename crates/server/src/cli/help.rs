@@ -10,11 +10,17 @@ use super::args::Cli;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run a project", &["dev", "serve"]),
     ("Write a project", &["init", "check", "schema"]),
+    ("Try", &["invoke", "publish", "filter"]),
     (
-        "Look and try",
-        &["functions", "invoke", "filter", "runs", "show", "logs"],
+        "Look",
+        &["functions", "runs", "show", "logs", "explain", "why"],
     ),
-    ("Act", &["dead", "bucket", "secret", "key"]),
+    (
+        "Put right",
+        &["dead", "replay", "pause", "resume", "pauses"],
+    ),
+    ("Keep", &["bucket", "secret", "key"]),
+    ("Look after the data", &["backup", "restore", "doctor"]),
 ];
 
 /// The whole command line.

@@ -1,5 +1,6 @@
 //! The command line. Where a server runs it speaks only the admin API; `check`, `schema` and
-//! `init` need none, and `secret` and `key` open the vault themselves when none runs.
+//! `init` need none, `secret` and `key` open the vault themselves when none runs, and `doctor`,
+//! `backup` and `restore` the data folder.
 
 mod args;
 mod client;

@@ -188,7 +188,10 @@ fn text_failure(stderr: &mut Stderr, error: &CliError) -> io::Result<()> {
     let colours = stderr.is_terminal() && colours_wanted();
     match error {
         // The failure itself was printed already.
-        CliError::FunctionFailed | CliError::NoMatch | CliError::Manifest => return Ok(()),
+        CliError::FunctionFailed
+        | CliError::NoMatch
+        | CliError::Manifest
+        | CliError::Unsound(_) => return Ok(()),
         CliError::Mistakes(problems) | CliError::Filter(problems) => {
             let text = super::render_problems(problems, colours);
             return stderr.write_all(text.as_bytes());
@@ -207,7 +210,7 @@ fn text_failure(stderr: &mut Stderr, error: &CliError) -> io::Result<()> {
 fn json_failure(stderr: &mut Stderr, error: &CliError) -> io::Result<()> {
     if matches!(
         error,
-        CliError::FunctionFailed | CliError::NoMatch | CliError::Manifest
+        CliError::FunctionFailed | CliError::NoMatch | CliError::Manifest | CliError::Unsound(_)
     ) {
         return Ok(());
     }

@@ -124,6 +124,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// The data folder of the project around the current folder.
+pub(super) fn folder_around() -> Option<PathBuf> {
+    find_folder(&env::current_dir().ok()?)
+}
+
 /// The data folder of the project around `here`, looked for upward.
 fn find_folder(here: &Path) -> Option<PathBuf> {
     here.ancestors().find_map(|folder| {

@@ -4,9 +4,12 @@ use std::{fmt::Write as _, time::Duration};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use wakeful_core::{
+    delivery::DeadReason,
     run::{LogLevel, RunState},
     time::Timestamp,
 };
+
+use crate::admin::model::{DEAD_REASONS, dead_reason_word};
 
 const LOG_LEVELS: [LogLevel; 4] = [
     LogLevel::Debug,
@@ -23,6 +26,20 @@ pub(super) fn run_states() -> impl TypedValueParser<Value = RunState> {
         let state = states.find(|state| state.as_str() == word);
         *state.unwrap_or_else(|| unreachable!("only the words of states are possible"))
     })
+}
+
+/// Why deliveries die, by their words.
+pub(super) fn dead_reasons() -> impl TypedValueParser<Value = DeadReason> {
+    PossibleValuesParser::new(DEAD_REASONS.map(dead_reason_word)).map(|word| {
+        let mut reasons = DEAD_REASONS.into_iter();
+        let reason = reasons.find(|reason| dead_reason_word(*reason) == word);
+        reason.unwrap_or_else(|| unreachable!("only the words of reasons are possible"))
+    })
+}
+
+/// Why something died, for people: `attempts exhausted`.
+pub(super) fn dead_reason(reason: DeadReason) -> String {
+    dead_reason_word(reason).replace('_', " ")
 }
 
 /// The levels of log lines, by their words.

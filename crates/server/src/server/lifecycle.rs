@@ -185,6 +185,7 @@ impl Server {
         let admin_options = AdminOptions {
             hosts: Vec::new(),
             stop: services.stop.clone(),
+            jobs: services.tasks.clone(),
         };
         let router = admin::router(self.control(), Arc::new(self.operator()), admin_options);
         let admin = tokio::net::TcpListener::from_std(listeners.admin)?;
@@ -227,6 +228,9 @@ impl Server {
             live: self.live.clone(),
             states: self.states.clone(),
             addresses: self.addresses,
+            store: self.ground.store.clone(),
+            buckets: self.buckets.clone(),
+            clock: Arc::clone(&self.ground.clock),
         }
     }
 

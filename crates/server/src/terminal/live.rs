@@ -96,7 +96,7 @@ impl Terminal {
             RunState::Failed | RunState::Dead => paint.red("✗"),
             RunState::Retrying => paint.yellow("↻"),
             RunState::Held => paint.yellow("…"),
-            RunState::Discarded => paint.dim("−"),
+            RunState::Discarded | RunState::Skipped | RunState::Superseded => paint.dim("−"),
             // What only begins is not worth a line.
             RunState::Queued | RunState::Running => return,
         };
@@ -109,9 +109,11 @@ impl Terminal {
             .unwrap_or_default();
         let state = match run.state {
             RunState::Retrying => " failed, will be tried again",
-            RunState::Held => " held until a version loads",
+            RunState::Held => " held",
             RunState::Dead => " is a dead letter",
             RunState::Discarded => " discarded",
+            RunState::Skipped => " left out: it repeats an earlier one",
+            RunState::Superseded => " superseded by a later one",
             _ => "",
         };
         let mut line = format!(
@@ -137,7 +139,12 @@ impl Terminal {
 fn is_trouble(state: RunState) -> bool {
     match state {
         RunState::Failed | RunState::Dead | RunState::Retrying | RunState::Held => true,
-        RunState::Succeeded | RunState::Discarded | RunState::Queued | RunState::Running => false,
+        RunState::Succeeded
+        | RunState::Discarded
+        | RunState::Skipped
+        | RunState::Superseded
+        | RunState::Queued
+        | RunState::Running => false,
     }
 }
 

@@ -1,16 +1,17 @@
-//! Events, deliveries, dead letters.
+//! Events and deliveries.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use wakeful_core::{
     delivery::{DeadReason, State},
+    event::Lineage,
     id::{EventId, RunId},
     name::{FunctionName, TriggerId},
-    port::Delivery,
+    port::{Delivery, Held, Keys},
 };
 
-use super::{FailureInfo, RunInfo, Time};
+use super::{FailureInfo, RunInfo, Time, text};
 
 /// One event owed to one trigger, as the store has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -38,9 +39,12 @@ pub struct DeliveryInfo {
     pub ready_at: Time,
     /// Not started from this on.
     pub expires_at: Time,
-    /// It waits for a version of the code other than this one.
+    /// What the rules of its trigger found in its event.
+    #[serde(default, skip_serializing_if = "KeysInfo::is_empty")]
+    pub keys: KeysInfo,
+    /// Why it waits although its time may have come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_for: Option<String>,
+    pub held: Option<HeldInfo>,
     /// Why it is dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<DeadInfo>,
@@ -49,11 +53,77 @@ pub struct DeliveryInfo {
     pub failure: Option<FailureInfo>,
 }
 
+/// The keys that the rules of a trigger found in an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeysInfo {
+    /// `ordering_key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<String>,
+    /// `concurrency_key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<String>,
+    /// `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// `breaker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<String>,
+}
+
+impl KeysInfo {
+    /// Whether no rule found a key.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Keys> for KeysInfo {
+    fn from(keys: Keys) -> Self {
+        Self {
+            ordering: keys.ordering,
+            concurrency: keys.concurrency,
+            rate: keys.rate,
+            breaker: keys.breaker,
+        }
+    }
+}
+
+/// Why a delivery is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum HeldInfo {
+    /// The code of this version cannot be loaded.
+    Version {
+        /// The version.
+        version: String,
+    },
+    /// An earlier delivery with its ordering key has not ended.
+    Order,
+    /// As many with its concurrency key as may run do.
+    Concurrency,
+    /// Its key is paused by hand.
+    Pause,
+    /// The breaker of its key is open.
+    Breaker,
+}
+
+impl From<Held> for HeldInfo {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Version(version) => Self::Version { version },
+            Held::Order => Self::Order,
+            Held::Concurrency => Self::Concurrency,
+            Held::Paused => Self::Pause,
+            Held::Breaker => Self::Breaker,
+        }
+    }
+}
+
 /// Why a delivery is dead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadInfo {
-    /// `attempts_exhausted`, `too_old` or `damaged`.
-    #[schema(value_type = String, example = "attempts_exhausted")]
+    /// Why.
+    #[schema(schema_with = text::dead_reason)]
     pub reason: DeadReason,
     /// Since when.
     pub since: Time,
@@ -71,12 +141,50 @@ impl From<Delivery> for DeliveryInfo {
             attempts: delivery.attempts,
             ready_at: delivery.ready_at.into(),
             expires_at: delivery.expires_at.into(),
-            held_for: delivery.held_for,
+            keys: delivery.keys.into(),
+            held: delivery.held.map(HeldInfo::from),
             dead: delivery.dead.map(|(reason, since)| DeadInfo {
                 reason,
                 since: since.into(),
             }),
             failure: delivery.failure.map(FailureInfo::from),
+        }
+    }
+}
+
+/// What caused an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LineageInfo {
+    /// The run that published it, or whose outcome it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub run: Option<RunId>,
+    /// The event that this run was owed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub parent: Option<EventId>,
+    /// How many events came before it in its chain.
+    pub depth: u16,
+    /// The event that it repeats, when somebody replayed or edited that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub replay_of: Option<EventId>,
+}
+
+impl LineageInfo {
+    /// Whether it came from outside and repeats nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Lineage> for LineageInfo {
+    fn from(lineage: Lineage) -> Self {
+        Self {
+            run: lineage.run,
+            parent: lineage.parent,
+            depth: lineage.depth,
+            replay_of: lineage.replay_of,
         }
     }
 }
@@ -91,6 +199,9 @@ pub struct EventDetail {
     pub accepted_at: Time,
     /// What it happened to, such as `bucket:photos`.
     pub origin: String,
+    /// What caused it.
+    #[serde(default, skip_serializing_if = "LineageInfo::is_empty")]
+    pub lineage: LineageInfo,
     /// The event as a CloudEvent.
     #[schema(value_type = Object)]
     pub event: Box<RawValue>,
@@ -99,97 +210,4 @@ pub struct EventDetail {
     /// Its runs, newest first: of what is not over, and of what the history still has.
     #[serde(default)]
     pub runs: Vec<RunInfo>,
-}
-
-/// A dead letter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct DeadLetter {
-    /// The id of its run.
-    #[schema(value_type = String)]
-    pub run: RunId,
-    /// The function it was meant for.
-    #[schema(value_type = String)]
-    pub function: FunctionName,
-    /// The trigger it was owed to.
-    #[schema(value_type = String)]
-    pub trigger: TriggerId,
-    /// Its event.
-    #[schema(value_type = String)]
-    pub event: EventId,
-    /// `attempts_exhausted`, `too_old` or `damaged`.
-    #[schema(value_type = String, example = "attempts_exhausted")]
-    pub reason: DeadReason,
-    /// When it became one.
-    pub died_at: Time,
-    /// Attempts that were charged.
-    pub attempts: u32,
-    /// How its last attempt failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<FailureInfo>,
-}
-
-impl DeadLetter {
-    /// A delivery as a dead letter; `None` when it is not dead.
-    pub fn of(delivery: Delivery) -> Option<Self> {
-        let (reason, died_at) = delivery.dead?;
-        Some(Self {
-            run: delivery.id,
-            function: delivery.function,
-            trigger: delivery.trigger,
-            event: delivery.event,
-            reason,
-            died_at: died_at.into(),
-            attempts: delivery.attempts,
-            failure: delivery.failure.map(FailureInfo::from),
-        })
-    }
-}
-
-/// Dead letters, newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct DeadList {
-    /// One page of them.
-    pub dead: Vec<DeadLetter>,
-    /// The `before` of the next page; none when this is the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub next: Option<RunId>,
-}
-
-/// A dead letter with its event.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct DeadDetail {
-    /// The dead letter.
-    pub dead: DeadLetter,
-    /// Its event as a CloudEvent; none when it cannot be read back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub event: Option<Box<RawValue>>,
-}
-
-/// Which dead letters: exactly one of the fields.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Selection {
-    /// These runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>)]
-    pub runs: Option<Vec<RunId>>,
-    /// All of this function.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub function: Option<FunctionName>,
-    /// All there are; only `true` means something.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub all: Option<bool>,
-}
-
-/// What was redriven or discarded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Affected {
-    /// How many.
-    pub count: u64,
-    /// Their runs; the first 1,000 of them.
-    #[schema(value_type = Vec<String>)]
-    pub runs: Vec<RunId>,
 }

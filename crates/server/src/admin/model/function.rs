@@ -3,13 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use wakeful_core::{
-    id::{EventId, RunId},
-    name::FunctionName,
-    project::Style,
-};
+use wakeful_core::{id::RunId, name::FunctionName, project::Style};
 
-use super::{FailureInfo, text};
+use super::{FailureInfo, PauseInfo, text};
 use crate::control::{FunctionState, FunctionStatus};
 
 /// A function as it stands now.
@@ -36,6 +32,9 @@ pub struct FunctionInfo {
     pub in_flight: usize,
     /// Deliveries and calls that wait.
     pub queued: u64,
+    /// Pauses of it, its triggers and keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<PauseInfo>,
     /// What wakes it, in words for people.
     pub wakes: Vec<String>,
     /// Its HTTP endpoints: `GET http://127.0.0.1:8080/photos`.
@@ -85,6 +84,7 @@ impl From<FunctionStatus> for FunctionInfo {
             workers: status.workers,
             in_flight: status.in_flight,
             queued: status.queued,
+            pauses: Vec::new(),
             wakes: status.wakes,
             endpoints: status.endpoints,
         }
@@ -111,12 +111,4 @@ pub struct InvokeReply {
     /// How it failed; none when it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureInfo>,
-}
-
-/// An invocation that is not waited for: its event is on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct InvokeAccepted {
-    /// The event.
-    #[schema(value_type = String)]
-    pub event: EventId,
 }

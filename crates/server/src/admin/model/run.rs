@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use wakeful_core::{
-    delivery::{Failure, FailureKind},
+    delivery::{Failure, FailureKind, RetryAdvice},
     id::{EventId, RunId},
     name::{FunctionName, TriggerId},
     run::{Attempt, LogLevel, LogStream, Run, RunKind, RunState},
 };
 use wakeful_store::LogRow;
 
-use super::{DeliveryInfo, Time, text};
+use super::{DeliveryInfo, LineageInfo, Time, text};
 
 /// Why an attempt, or code as a whole, failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,6 +28,10 @@ pub struct FailureInfo {
     pub stack: Option<String>,
     /// Whether user code may have taken effect before it failed.
     pub may_have_taken_effect: bool,
+    /// What the handler said about trying again: `never`, or after so many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub advice: Option<RetryAdvice>,
 }
 
 impl From<Failure> for FailureInfo {
@@ -38,6 +42,7 @@ impl From<Failure> for FailureInfo {
             message: failure.message,
             stack: failure.stack,
             may_have_taken_effect: failure.kind.may_have_taken_effect(),
+            advice: failure.advice,
         }
     }
 }
@@ -228,6 +233,9 @@ pub struct RunDetails {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub event: Option<Box<RawValue>>,
+    /// What caused that event.
+    #[serde(default, skip_serializing_if = "LineageInfo::is_empty")]
+    pub lineage: LineageInfo,
     /// Its delivery, while it is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<DeliveryInfo>,

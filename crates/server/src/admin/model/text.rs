@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 use wakeful_core::{
-    delivery::FailureKind,
+    delivery::{DeadReason, FailureKind},
     project::Style,
     run::{LogLevel, LogStream, RunKind, RunState},
     time::Timestamp,
@@ -103,10 +103,23 @@ pub(super) fn failure_kind() -> RefOr<Schema> {
     words(FAILURE_KINDS.map(FailureKind::as_str))
 }
 
+pub(super) fn dead_reason() -> RefOr<Schema> {
+    words(DEAD_REASONS.map(dead_reason_word))
+}
+
 pub(super) fn style() -> RefOr<Schema> {
     words(STYLES.map(style_word))
 }
 
+/// Why deliveries die.
+pub const DEAD_REASONS: [DeadReason; 6] = [
+    DeadReason::AttemptsExhausted,
+    DeadReason::TooOld,
+    DeadReason::Damaged,
+    DeadReason::NotRetriable,
+    DeadReason::OutcomeUnknown,
+    DeadReason::Loop,
+];
 const RUN_KINDS: [RunKind; 3] = [RunKind::Delivery, RunKind::Http, RunKind::Invoke];
 const LOG_LEVELS: [LogLevel; 4] = [
     LogLevel::Debug,
@@ -136,6 +149,18 @@ pub fn run_kind_word(kind: RunKind) -> &'static str {
         RunKind::Delivery => "delivery",
         RunKind::Http => "http",
         RunKind::Invoke => "invoke",
+    }
+}
+
+/// The word for why a delivery is dead.
+pub const fn dead_reason_word(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::AttemptsExhausted => "attempts_exhausted",
+        DeadReason::TooOld => "too_old",
+        DeadReason::Damaged => "damaged",
+        DeadReason::NotRetriable => "not_retriable",
+        DeadReason::OutcomeUnknown => "outcome_unknown",
+        DeadReason::Loop => "loop",
     }
 }
 
@@ -174,6 +199,7 @@ mod tests {
         check(&LOG_STREAMS, log_stream_word);
         check(&STYLES, style_word);
         check(&FAILURE_KINDS, FailureKind::as_str);
+        check(&DEAD_REASONS, dead_reason_word);
     }
 
     #[test]

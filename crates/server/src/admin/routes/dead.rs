@@ -1,25 +1,24 @@
 //! Dead letters.
 
 use axum::{Json, extract::State};
-use futures::future::BoxFuture;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use wakeful_core::{
+    delivery::DeadReason,
     id::RunId,
-    limits,
-    name::FunctionName,
-    port::{DeadQuery, StoreError},
+    name::{FunctionName, TriggerId},
+    port::DeadQuery,
 };
 
-use super::{
-    page,
-    runs::{envelope, readable},
-};
+use super::{pace, page};
 use crate::admin::{
     Admin,
     error::ApiError,
-    extract::{Input, Params, Place},
-    model::{Affected, DeadDetail, DeadLetter, DeadList, ErrorBody, Selection},
+    extract::{Input, Params, Payload, Place},
+    model::{
+        Affected, DeadDetail, DeadLetter, DeadList, DeadSummary, ErrorBody, Replaced, Selection,
+        Time,
+    },
 };
 
 #[derive(Deserialize, IntoParams)]
@@ -29,11 +28,36 @@ pub(super) struct DeadParams {
     /// Only those of this function.
     #[param(value_type = Option<String>)]
     function: Option<FunctionName>,
+    /// Only those of this trigger.
+    #[param(value_type = Option<String>)]
+    trigger: Option<TriggerId>,
+    /// Only those that died for this reason: `attempts_exhausted`, `too_old`, `damaged`,
+    /// `not_retriable`, `outcome_unknown`, `loop`.
+    #[param(value_type = Option<String>)]
+    reason: Option<DeadReason>,
+    /// Only those that died at this time or later.
+    since: Option<Time>,
+    /// Only those that died before this time.
+    until: Option<Time>,
     /// Only those before this run: the `next` of the page before.
     #[param(value_type = Option<String>)]
     before: Option<RunId>,
     /// 1 to 1,000; 100 if not given.
     limit: Option<usize>,
+}
+
+impl DeadParams {
+    fn query(self) -> Result<DeadQuery, ApiError> {
+        Ok(DeadQuery {
+            limit: page(self.limit)?,
+            function: self.function,
+            trigger: self.trigger,
+            reason: self.reason,
+            since: self.since.map(|Time(at)| at),
+            until: self.until.map(|Time(at)| at),
+            before: self.before,
+        })
+    }
 }
 
 /// Dead letters
@@ -51,12 +75,8 @@ pub(super) async fn list(
     State(admin): State<Admin>,
     Params(params): Params<DeadParams>,
 ) -> Result<Json<DeadList>, ApiError> {
-    let limit = page(params.limit)?;
-    let query = DeadQuery {
-        function: params.function,
-        before: params.before,
-        limit,
-    };
+    let query = params.query()?;
+    let limit = query.limit;
     let found = admin.control.store.dead(query).await?;
     let full = found.len() >= limit;
     let next = found.last().filter(|_| full).map(|delivery| delivery.id);
@@ -64,9 +84,55 @@ pub(super) async fn list(
     Ok(Json(DeadList { dead, next }))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SummaryParams {
+    /// Only those of this function.
+    #[param(value_type = Option<String>)]
+    function: Option<FunctionName>,
+    /// Only those of this trigger.
+    #[param(value_type = Option<String>)]
+    trigger: Option<TriggerId>,
+    /// Only those that died for this reason.
+    #[param(value_type = Option<String>)]
+    reason: Option<DeadReason>,
+    /// Only those that died at this time or later.
+    since: Option<Time>,
+    /// Only those that died before this time.
+    until: Option<Time>,
+}
+
+/// Dead letters, counted
+///
+/// By function and reason, the largest group first, each with its last error.
+#[utoipa::path(
+    get, operation_id = "count_dead_letters", path = "/v1/dead/summary", tag = "dead letters",
+    params(SummaryParams),
+    responses(
+        (status = 200, description = "It worked", body = DeadSummary),
+        (status = "default", description = "Refused", body = ErrorBody)
+    )
+)]
+pub(super) async fn summary(
+    State(admin): State<Admin>,
+    Params(params): Params<SummaryParams>,
+) -> Result<Json<DeadSummary>, ApiError> {
+    let query = DeadQuery {
+        function: params.function,
+        trigger: params.trigger,
+        reason: params.reason,
+        since: params.since.map(|Time(at)| at),
+        until: params.until.map(|Time(at)| at),
+        before: None,
+        limit: wakeful_core::limits::MAX_ADMIN_PAGE,
+    };
+    Ok(Json(admin.tools.dead_summary(query).await?))
+}
+
 /// One dead letter
 ///
-/// With its event.
+/// With its event, and with its attempts and log lines as far as the history has them.
 #[utoipa::path(
     get, operation_id = "get_dead_letter", path = "/v1/dead/{id}", tag = "dead letters",
     params(("id" = String, Path)),
@@ -79,20 +145,28 @@ pub(super) async fn one(
     State(admin): State<Admin>,
     Place(id): Place<RunId>,
 ) -> Result<Json<DeadDetail>, ApiError> {
-    let store = &admin.control.store;
-    let delivery = store.delivery(id).await?;
-    let dead = delivery.and_then(DeadLetter::of);
-    let dead = dead.ok_or_else(|| ApiError::not_found("dead letter", id))?;
-    let event = readable(store.event(dead.event).await)?;
-    let event = event.as_ref().map(envelope).transpose()?;
-    Ok(Json(DeadDetail { dead, event }))
+    Ok(Json(admin.tools.dead_detail(id).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RedriveParams {
+    /// So many to be started in a time, such as `10/s`; all at once if not given.
+    rate: Option<String>,
+    /// `true` to only say what would be redriven.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
 }
 
 /// Queue dead letters again
 ///
-/// With fresh attempts and a fresh age. What is no dead letter (any more) is left alone.
+/// With fresh attempts and a fresh age. What is no dead letter (any more) is left alone. With a
+/// rate the oldest goes first. It goes on when the connection breaks.
 #[utoipa::path(
     post, operation_id = "redrive_dead_letters", path = "/v1/dead/redrive", tag = "dead letters",
+    params(RedriveParams),
     request_body = Selection,
     responses(
         (status = 200, description = "It worked", body = Affected),
@@ -101,17 +175,34 @@ pub(super) async fn one(
 )]
 pub(super) async fn redrive(
     State(admin): State<Admin>,
+    Params(params): Params<RedriveParams>,
     Input(selection): Input<Selection>,
 ) -> Result<Json<Affected>, ApiError> {
-    let operations = admin.operations.clone();
-    for_all(&admin, selection, |runs| operations.redrive(runs)).await
+    let pace = pace(params.rate.as_deref())?;
+    let done = admin.tools.redrive(selection, pace, params.dry_run).await?;
+    Ok(Json(done))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DiscardParams {
+    /// Why, in the words of who does it; kept with the event.
+    #[serde(default)]
+    #[param(required = false)]
+    why: String,
+    /// `true` to only say what would be discarded.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
 }
 
 /// Drop dead letters for good
 ///
-/// What is no dead letter (any more) is left alone.
+/// What is no dead letter (any more) is left alone. It goes on when the connection breaks.
 #[utoipa::path(
     post, operation_id = "discard_dead_letters", path = "/v1/dead/discard", tag = "dead letters",
+    params(DiscardParams),
     request_body = Selection,
     responses(
         (status = 200, description = "It worked", body = Affected),
@@ -120,60 +211,31 @@ pub(super) async fn redrive(
 )]
 pub(super) async fn discard(
     State(admin): State<Admin>,
+    Params(params): Params<DiscardParams>,
     Input(selection): Input<Selection>,
 ) -> Result<Json<Affected>, ApiError> {
-    let operations = admin.operations.clone();
-    for_all(&admin, selection, |runs| operations.discard(runs)).await
+    let done = admin.tools.discard(selection, params.why, params.dry_run);
+    Ok(Json(done.await?))
 }
 
-/// Does it to all that are selected, a page at a time. Those that die meanwhile are newer than
-/// the first page, so that this comes to an end.
-async fn for_all(
-    admin: &Admin,
-    selection: Selection,
-    act: impl Fn(Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>>,
-) -> Result<Json<Affected>, ApiError> {
-    let mut affected = Affected {
-        count: 0,
-        runs: Vec::new(),
-    };
-    let mut note = |runs: Vec<RunId>| {
-        affected.count += runs.len() as u64;
-        let room = limits::MAX_ADMIN_PAGE - affected.runs.len();
-        affected.runs.extend(runs.into_iter().take(room));
-    };
-    let function = match (selection.runs, selection.function, selection.all) {
-        (Some(runs), None, None) if runs.len() <= limits::MAX_ADMIN_PAGE => {
-            note(act(runs).await?);
-            return Ok(Json(affected));
-        }
-        (Some(_), None, None) => {
-            return Err(ApiError::Invalid(format!(
-                "`runs` may have at most {} entries",
-                limits::MAX_ADMIN_PAGE
-            )));
-        }
-        (None, Some(function), None) => Some(function),
-        (None, None, Some(true)) => None,
-        _ => {
-            return Err(ApiError::Invalid(
-                "exactly one of `runs`, `function` and `\"all\": true` is expected".to_owned(),
-            ));
-        }
-    };
-    let mut before = None;
-    loop {
-        let query = DeadQuery {
-            function: function.clone(),
-            before,
-            limit: limits::MAX_ADMIN_PAGE,
-        };
-        let page = admin.control.store.dead(query).await?;
-        let Some(last) = page.last() else {
-            return Ok(Json(affected));
-        };
-        before = Some(last.id);
-        let runs = page.into_iter().map(|delivery| delivery.id).collect();
-        note(act(runs).await?);
-    }
+/// Run a dead letter with another payload
+///
+/// The body is the payload. It becomes a new event that repeats the old one and is owed to the
+/// same trigger, and the dead letter is dropped with the word which event replaces it: both, or
+/// neither.
+#[utoipa::path(
+    post, operation_id = "edit_dead_letter", path = "/v1/dead/{id}/edit", tag = "dead letters",
+    params(("id" = String, Path)),
+    request_body(content = Object, description = "The new payload", content_type = "application/json"),
+    responses(
+        (status = 200, description = "It worked", body = Replaced),
+        (status = "default", description = "Refused", body = ErrorBody)
+    )
+)]
+pub(super) async fn edit(
+    State(admin): State<Admin>,
+    Place(id): Place<RunId>,
+    Payload(data): Payload,
+) -> Result<Json<Replaced>, ApiError> {
+    Ok(Json(admin.tools.edit(id, data).await?))
 }

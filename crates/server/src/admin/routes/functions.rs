@@ -17,10 +17,13 @@ use crate::{
         Admin,
         error::ApiError,
         extract::{Params, Payload, Place},
-        model::{ErrorBody, FunctionInfo, FunctionList, InvokeAccepted, InvokeReply},
+        model::{Accepted, ErrorBody, FunctionInfo, FunctionList, InvokeReply, PauseInfo},
     },
     control::{Invocation, Invoked},
+    tools::Deferral,
 };
+
+use super::duration;
 
 /// The functions
 ///
@@ -32,11 +35,22 @@ use crate::{
         (status = "default", description = "Refused", body = ErrorBody)
     )
 )]
-pub(super) async fn list(State(admin): State<Admin>) -> Json<FunctionList> {
-    let functions = admin.operations.functions().await;
-    Json(FunctionList {
-        functions: functions.into_iter().map(FunctionInfo::from).collect(),
-    })
+pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<FunctionList>, ApiError> {
+    Ok(Json(FunctionList {
+        functions: all(&admin).await?,
+    }))
+}
+
+async fn all(admin: &Admin) -> Result<Vec<FunctionInfo>, ApiError> {
+    let functions = admin.operations.functions().await.into_iter();
+    let mut functions: Vec<_> = functions.map(FunctionInfo::from).collect();
+    for pause in admin.tools.pauses().await? {
+        let mut paused = functions.iter_mut();
+        if let Some(function) = paused.find(|function| function.name == pause.function) {
+            function.pauses.push(PauseInfo::from(pause));
+        }
+    }
+    Ok(functions)
 }
 
 /// One function
@@ -52,10 +66,10 @@ pub(super) async fn one(
     State(admin): State<Admin>,
     Place(name): Place<FunctionName>,
 ) -> Result<Json<FunctionInfo>, ApiError> {
-    let mut functions = admin.operations.functions().await.into_iter();
-    let status = functions.find(|status| status.name == name);
-    let status = status.ok_or_else(|| ApiError::not_found("function", &name))?;
-    Ok(Json(status.into()))
+    let mut functions = all(&admin).await?.into_iter();
+    let function = functions.find(|function| function.name == name);
+    let function = function.ok_or_else(|| ApiError::not_found("function", &name))?;
+    Ok(Json(function))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -69,6 +83,22 @@ pub(super) struct InvokeParams {
     #[serde(default = "yes")]
     #[param(default = true, required = false)]
     wait: bool,
+    /// How long it is not to be started: `5m`. Only with `wait=false`.
+    delay: Option<String>,
+    /// Its ordering key. Only with `wait=false`.
+    key: Option<String>,
+    /// A second invocation with this word is left out, for a day. Only with `wait=false`.
+    dedup: Option<String>,
+}
+
+impl InvokeParams {
+    fn wishes(&self) -> Result<Deferral, ApiError> {
+        Ok(Deferral {
+            delay: duration("delay", self.delay.as_deref())?,
+            key: self.key.clone(),
+            dedup: self.dedup.clone(),
+        })
+    }
 }
 
 fn yes() -> bool {
@@ -86,7 +116,7 @@ fn yes() -> bool {
     request_body(content = Object, description = "The payload", content_type = "application/json"),
     responses(
         (status = 200, description = "It ran", body = InvokeReply),
-        (status = 202, description = "The event is on disk (`wait=false`)", body = InvokeAccepted),
+        (status = 202, description = "The event is on disk (`wait=false`)", body = Accepted),
         (status = "default", description = "Refused; no user code was started", body = ErrorBody)
     )
 )]
@@ -96,6 +126,13 @@ pub(super) async fn invoke(
     Params(params): Params<InvokeParams>,
     Payload(payload): Payload,
 ) -> Result<Response, ApiError> {
+    let wishes = params.wishes()?;
+    if params.wait && wishes != Deferral::default() {
+        return Err(ApiError::Invalid(
+            "`delay`, `key` and `dedup` are for what is not waited for: say `wait=false`"
+                .to_owned(),
+        ));
+    }
     let payload = if payload.is_empty() {
         Bytes::from_static(b"{}")
     } else {
@@ -110,8 +147,10 @@ pub(super) async fn invoke(
         let invoked = admin.operations.invoke(invocation).await?;
         return Ok(Json(reply(invoked)?).into_response());
     }
-    let event = admin.operations.invoke_async(invocation).await?;
-    Ok((StatusCode::ACCEPTED, Json(InvokeAccepted { event })).into_response())
+    let asked = wishes.asked(admin.control.clock.now())?;
+    let receipt = admin.operations.invoke_async(invocation, asked).await?;
+    let accepted = Accepted::of(receipt).ok_or(ApiError::Internal("taking the event in"))?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
 }
 
 fn reply(invoked: Invoked) -> Result<InvokeReply, ApiError> {

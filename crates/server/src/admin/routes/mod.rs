@@ -1,17 +1,23 @@
 //! The routes, by what they are about.
 
+mod care;
 mod dead;
+mod events;
 mod functions;
 mod logs;
 mod objects;
+mod queues;
 mod runs;
 mod server;
 mod vault;
 
+use std::time::Duration;
+
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wakeful_core::limits;
+use wakeful_core::{limits, manifest::parse_duration};
 
 use super::{Admin, error::ApiError};
+use crate::tools::Pace;
 
 /// Routes that answer at once, or not at all.
 pub(super) fn quick() -> OpenApiRouter<Admin> {
@@ -20,9 +26,16 @@ pub(super) fn quick() -> OpenApiRouter<Admin> {
         .routes(routes!(functions::one))
         .routes(routes!(runs::list))
         .routes(routes!(runs::one))
-        .routes(routes!(runs::event))
+        .routes(routes!(events::one))
+        .routes(routes!(events::data))
+        .routes(routes!(events::story))
+        .routes(routes!(events::topics))
+        .routes(routes!(queues::why))
+        .routes(routes!(queues::pauses, queues::pause))
+        .routes(routes!(queues::resume))
         .routes(routes!(dead::list))
         .routes(routes!(dead::one))
+        .routes(routes!(dead::edit))
         .routes(routes!(objects::buckets))
         .routes(routes!(objects::list))
         .routes(routes!(vault::secrets))
@@ -34,11 +47,15 @@ pub(super) fn quick() -> OpenApiRouter<Admin> {
         .routes(routes!(server::health))
 }
 
-/// Routes that run user code, stream, or work through any number of dead letters.
+/// Routes that run user code, stream, or work through any number of events or dead letters.
 pub(super) fn unhurried() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(functions::invoke))
         .routes(routes!(logs::lines))
+        .routes(routes!(care::backup))
+        .routes(routes!(events::publish))
+        .routes(routes!(events::replay))
+        .routes(routes!(dead::summary))
         .routes(routes!(dead::redrive))
         .routes(routes!(dead::discard))
         .routes(routes!(
@@ -66,4 +83,16 @@ fn page(limit: Option<usize>) -> Result<usize, ApiError> {
             limits::MAX_ADMIN_PAGE
         ))),
     }
+}
+
+/// A duration of a query: `5m`.
+fn duration(name: &str, text: Option<&str>) -> Result<Option<Duration>, ApiError> {
+    let duration = text.map(parse_duration).transpose();
+    duration.map_err(|error| ApiError::Invalid(format!("`{name}`: {error}")))
+}
+
+/// A rate of a query: `10/s`.
+fn pace(text: Option<&str>) -> Result<Option<Pace>, ApiError> {
+    let pace = text.map(str::parse).transpose();
+    pace.map_err(|error: crate::tools::InvalidPace| ApiError::Invalid(error.to_string()))
 }

@@ -1,20 +1,9 @@
-//! Runs and events.
-
-use std::time::Duration;
+//! Runs.
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use utoipa::IntoParams;
-use wakeful_core::delivery::State as DeliveryState;
-use wakeful_core::{
-    event::Event,
-    id::{EventId, RunId},
-    limits,
-    name::FunctionName,
-    port::{Delivery, StoreError},
-    run::{Run, RunKind, RunState},
-};
+use wakeful_core::{id::RunId, name::FunctionName, run::RunState};
 use wakeful_store::{RunDetail, RunsQuery};
 
 use super::page;
@@ -24,15 +13,11 @@ use crate::{
         error::ApiError,
         extract::{Params, Place},
         model::{
-            AttemptInfo, DeliveryInfo, ErrorBody, EventDetail, LogEntry, RunDetails, RunInfo,
-            RunList, Time,
+            AttemptInfo, DeliveryInfo, ErrorBody, LogEntry, RunDetails, RunInfo, RunList, Time,
         },
     },
-    recorder::about,
+    tools::{envelope, of_delivery, readable},
 };
-
-/// Longer than the ids of an acceptance, of its events and of their runs, are ever drawn apart.
-const ACCEPTANCE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +27,7 @@ pub(super) struct RunParams {
     #[param(value_type = Option<String>)]
     function: Option<FunctionName>,
     /// Only those that stand there: `queued`, `running`, `retrying`, `held`, `succeeded`,
-    /// `failed`, `dead`, `discarded`.
+    /// `failed`, `dead`, `discarded`, `skipped`, `superseded`.
     #[param(value_type = Option<String>)]
     state: Option<RunState>,
     /// Only those accepted at or after this time.
@@ -126,114 +111,7 @@ pub(super) async fn one(
         attempts: detail.attempts.into_iter().map(AttemptInfo::from).collect(),
         logs: detail.logs.into_iter().map(LogEntry::from).collect(),
         event: event.as_ref().map(envelope).transpose()?,
+        lineage: event.map(|event| event.lineage.into()).unwrap_or_default(),
         delivery: delivery.map(DeliveryInfo::from),
     }))
-}
-
-/// One event
-///
-/// With the deliveries that are not over, and its runs.
-#[utoipa::path(
-    get, operation_id = "get_event", path = "/v1/events/{id}", tag = "events",
-    params(("id" = String, Path)),
-    responses(
-        (status = 200, description = "It worked", body = EventDetail),
-        (status = "default", description = "Refused", body = ErrorBody)
-    )
-)]
-pub(super) async fn event(
-    State(admin): State<Admin>,
-    Place(id): Place<EventId>,
-) -> Result<Json<EventDetail>, ApiError> {
-    let store = &admin.control.store;
-    let event = store.event(id).await?;
-    let event = event.ok_or_else(|| ApiError::not_found("event", id))?;
-    let deliveries = store.deliveries_of(id).await?;
-    let mut runs = recorded_of(&admin, id).await?;
-    for delivery in &deliveries {
-        if !runs.iter().any(|run| run.id == delivery.id) {
-            runs.push(of_delivery(delivery, Some(&event)).run);
-        }
-    }
-    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
-    Ok(Json(EventDetail {
-        id,
-        accepted_at: id.drawn_at().into(),
-        origin: event.origin.to_string(),
-        event: envelope(&event)?,
-        deliveries: deliveries.into_iter().map(DeliveryInfo::from).collect(),
-        runs: runs.into_iter().map(RunInfo::from).collect(),
-    }))
-}
-
-/// The event's runs that the history has. Their ids were drawn right after the event's, when it
-/// was accepted, so that only the runs of a moment need to be looked through.
-async fn recorded_of(admin: &Admin, id: EventId) -> Result<Vec<Run>, ApiError> {
-    let history = &admin.control.history;
-    history.flush().await?;
-    let accepted = id.drawn_at();
-    let mut before = RunId::first_at(accepted.plus(ACCEPTANCE));
-    let mut found = Vec::new();
-    loop {
-        let query = RunsQuery {
-            since: Some(accepted),
-            before: Some(before),
-            limit: limits::MAX_ADMIN_PAGE,
-            ..RunsQuery::default()
-        };
-        let page = history.runs(query).await?;
-        let full = page.len() >= limits::MAX_ADMIN_PAGE;
-        let last = page.last().map(|run| run.id);
-        found.extend(page.into_iter().filter(|run| run.event == Some(id)));
-        match last {
-            Some(last) if full => before = last,
-            _ => return Ok(found),
-        }
-    }
-}
-
-/// A damaged event must not hide the run or dead letter it belongs to.
-pub(super) fn readable(
-    read: Result<Option<Event>, StoreError>,
-) -> Result<Option<Event>, StoreError> {
-    match read {
-        Err(StoreError::Damaged(_)) => Ok(None),
-        other => other,
-    }
-}
-
-/// The event as a CloudEvent.
-pub(super) fn envelope(event: &Event) -> Result<Box<RawValue>, ApiError> {
-    serde_json::from_slice(&event.to_json())
-        .map_err(|_| ApiError::Internal("writing the event as JSON"))
-}
-
-/// What the store alone tells of a run.
-fn of_delivery(delivery: &Delivery, event: Option<&Event>) -> RunDetail {
-    let state = match delivery.state {
-        DeliveryState::Running => RunState::Running,
-        DeliveryState::Dead => RunState::Dead,
-        DeliveryState::Queued if delivery.held_for.is_some() => RunState::Held,
-        DeliveryState::Queued if delivery.attempts > 0 => RunState::Retrying,
-        DeliveryState::Queued => RunState::Queued,
-    };
-    let run = Run {
-        id: delivery.id,
-        kind: RunKind::Delivery,
-        function: delivery.function.clone(),
-        trigger: Some(delivery.trigger.clone()),
-        event: Some(delivery.event),
-        about: event.map(about).unwrap_or_default(),
-        state,
-        accepted_at: delivery.id.drawn_at(),
-        ended_at: delivery.dead.map(|(_, at)| at),
-        attempts: delivery.attempts,
-        status: None,
-        failure: delivery.failure.clone(),
-    };
-    RunDetail {
-        run,
-        attempts: Vec::new(),
-        logs: Vec::new(),
-    }
 }

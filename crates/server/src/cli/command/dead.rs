@@ -1,77 +1,107 @@
 //! `dead`.
 
-use wakeful_core::{limits, name::FunctionName, time::Timestamp};
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::Command,
+};
 
-use super::{agreed, now, out, run_text, runs};
+use wakeful_core::{id::RunId, limits};
+
+use super::{agreed, dead_text, is_dash, now, out, payload::Payload};
 use crate::{
-    admin::model::{Affected, DeadLetter, DeadList, Selection},
+    admin::model::{
+        Affected, DeadDetail, DeadList, DeadSummary, Replaced, Selection, Time, dead_reason_word,
+    },
     cli::{
-        args::{AskArgs, DeadCommand, SelectArgs},
+        args::{AskArgs, DeadCommand, NarrowArgs, SelectArgs},
         client::{Client, Query},
         error::CliError,
-        out::{Format, Tone},
+        out::{Format, note},
         reach, words,
     },
+    tools::Pace,
 };
 
 pub(super) fn run(command: DeadCommand) -> Result<(), CliError> {
     match command {
-        DeadCommand::List {
-            function,
-            limit,
-            ask,
-        } => list(function.as_ref(), limit as usize, &ask),
-        DeadCommand::Show(args) => runs::show(&args),
-        DeadCommand::Redrive(select) => act(&select, "redrive", "queued again"),
-        DeadCommand::Discard { select, yes } => {
-            if !yes && select.runs.is_empty() {
-                let which = match &select.function {
-                    Some(function) => format!("all dead letters of {function}"),
-                    None => "all dead letters".to_owned(),
-                };
-                if !agreed(&format!("Drop {which} for good?"), "--yes")? {
+        DeadCommand::List { narrow, limit, ask } => list(&narrow, limit as usize, &ask),
+        DeadCommand::Show { run, raw, ask } => show(run, raw.as_deref(), &ask),
+        DeadCommand::Redrive {
+            select,
+            rate,
+            dry_run,
+        } => redrive(&select, rate, dry_run),
+        DeadCommand::Discard {
+            select,
+            why,
+            dry_run,
+            yes,
+        } => {
+            if !yes && !dry_run && select.runs.is_empty() {
+                let question = format!("Drop {} for good?", in_words(&select));
+                if !agreed(&question, "--yes")? {
                     return Err(CliError::Declined);
                 }
             }
-            act(&select, "discard", "dropped")
+            discard(&select, &why, dry_run)
         }
+        DeadCommand::Edit { run, file, ask } => edit(run, file.as_deref(), &ask),
     }
 }
 
-fn list(function: Option<&FunctionName>, limit: usize, ask: &AskArgs) -> Result<(), CliError> {
-    let client = reach::server(ask.data.as_deref())?;
-    let all = collect(&client, function, limit)?;
-    let mut out = out(ask.json);
-    if out.format == Format::Json {
-        return out.json(&all);
+fn in_words(select: &SelectArgs) -> String {
+    let narrow = &select.narrow;
+    let mut text = "all dead letters".to_owned();
+    if let Some(function) = &narrow.function {
+        text.push_str(&format!(" of {function}"));
     }
-    if all.dead.is_empty() {
-        return out.line("No dead letters.");
+    if let Some(trigger) = &narrow.trigger {
+        text.push_str(&format!(" of {trigger}"));
     }
+    if let Some(reason) = narrow.reason {
+        text.push_str(&format!(" that died of `{}`", words::dead_reason(reason)));
+    }
+    if narrow.since.is_some() || narrow.until.is_some() {
+        text.push_str(" of that time");
+    }
+    text
+}
+
+fn narrowed(query: Query, narrow: &NarrowArgs) -> Query {
     let now = now();
-    let rows = all.dead.iter().map(|dead| row(dead, now)).collect();
-    let head = ["RUN", "FUNCTION", "DIED", "REASON", "ATTEMPTS", "ERROR"];
-    out.table(&head, rows)?;
-    if all.next.is_some() {
-        out.line(&out.paint(Tone::Dim, "There are more: see them with --limit."))?;
+    query
+        .with("function", narrow.function.as_ref())
+        .with("trigger", narrow.trigger.as_ref())
+        .with("reason", narrow.reason.map(dead_reason_word))
+        .with("since", narrow.since.map(|since| Time(since.at(now))))
+        .with("until", narrow.until.map(|until| Time(until.at(now))))
+}
+
+fn list(narrow: &NarrowArgs, limit: usize, ask: &AskArgs) -> Result<(), CliError> {
+    let client = reach::server(ask.data.as_deref())?;
+    let mut out = out(ask.json);
+    let all = collect(&client, narrow, limit)?;
+    let query = narrowed(Query::default(), narrow);
+    let summary: DeadSummary = client.get("/v1/dead/summary", query)?;
+    match out.format {
+        Format::Json => {
+            out.json(&serde_json::json!({ "summary": summary, "dead": all.dead, "next": all.next }))
+        }
+        Format::Text => dead_text::list(&mut out, &summary, &all, now()),
     }
-    Ok(())
 }
 
 /// As many dead letters as were asked for, page by page.
-fn collect(
-    client: &Client,
-    function: Option<&FunctionName>,
-    limit: usize,
-) -> Result<DeadList, CliError> {
+fn collect(client: &Client, narrow: &NarrowArgs, limit: usize) -> Result<DeadList, CliError> {
     let mut all = DeadList {
         dead: Vec::new(),
         next: None,
     };
     loop {
         let room = limit - all.dead.len();
-        let query = Query::default()
-            .with("function", function)
+        let query = narrowed(Query::default(), narrow)
             .with("before", all.next)
             .with("limit", Some(room.min(limits::MAX_ADMIN_PAGE)));
         let page: DeadList = client.get("/v1/dead", query)?;
@@ -83,42 +113,95 @@ fn collect(
     }
 }
 
-fn row(dead: &DeadLetter, now: Timestamp) -> Vec<(Tone, String)> {
-    let reason = serde_json::to_value(dead.reason).unwrap_or_default();
-    let reason = reason.as_str().unwrap_or_default().replace('_', " ");
-    let failure = dead.failure.as_ref();
-    let why = failure.map(|failure| run_text::failure_line(failure, 80));
-    vec![
-        (Tone::Plain, dead.run.to_string()),
-        (Tone::Bold, dead.function.to_string()),
-        (Tone::Dim, words::relative(dead.died_at.0, now)),
-        (Tone::Warn, reason),
-        (Tone::Plain, dead.attempts.to_string()),
-        (Tone::Bad, why.unwrap_or_default()),
-    ]
+fn show(run: RunId, raw: Option<&Path>, ask: &AskArgs) -> Result<(), CliError> {
+    let client = reach::server(ask.data.as_deref())?;
+    let detail: DeadDetail = client.get(&format!("/v1/dead/{run}"), Query::default())?;
+    if let Some(path) = raw {
+        let bytes = payload_of(&client, &detail)?;
+        if is_dash(path) {
+            let mut out = out(ask.json);
+            out.bytes(&bytes)?;
+            return out.flush();
+        }
+        let writing = format!("write {}", path.display());
+        fs::write(path, &bytes).map_err(CliError::file(writing))?;
+        let size = words::bytes(bytes.len() as u64);
+        note(&format!("{} ({size})", path.display()));
+    }
+    let mut out = out(ask.json);
+    match out.format {
+        Format::Json => out.json(&detail),
+        Format::Text => dead_text::detail(&mut out, &detail, now()),
+    }
 }
 
-fn act(select: &SelectArgs, verb: &str, done: &str) -> Result<(), CliError> {
-    let client = reach::server(select.ask.data.as_deref())?;
-    let selection = Selection {
+fn payload_of(client: &Client, detail: &DeadDetail) -> Result<Vec<u8>, CliError> {
+    let path = format!("/v1/events/{}/data", detail.dead.event);
+    client.bytes(&path, limits::MAX_BODY.saturating_mul(2))
+}
+
+fn selection(select: &SelectArgs) -> Selection {
+    let (narrow, now) = (&select.narrow, now());
+    Selection {
         runs: (!select.runs.is_empty()).then(|| select.runs.clone()),
-        function: select.function.clone(),
         all: select.all.then_some(true),
-    };
-    let affected: Affected = client.post_json(&format!("/v1/dead/{verb}"), &selection)?;
+        function: narrow.function.clone(),
+        trigger: narrow.trigger.clone(),
+        reason: narrow.reason,
+        since: narrow.since.map(|since| Time(since.at(now))),
+        until: narrow.until.map(|until| Time(until.at(now))),
+    }
+}
+
+fn redrive(select: &SelectArgs, rate: Option<Pace>, dry_run: bool) -> Result<(), CliError> {
+    let query = Query::default()
+        .with("rate", rate)
+        .with("dry_run", dry_run.then_some(true));
+    act(
+        select,
+        "redrive",
+        query,
+        ("queued again", "would be queued again"),
+    )
+}
+
+fn discard(select: &SelectArgs, why: &str, dry_run: bool) -> Result<(), CliError> {
+    let query = Query::default()
+        .with("why", Some(why).filter(|why| !why.is_empty()))
+        .with("dry_run", dry_run.then_some(true));
+    act(select, "discard", query, ("dropped", "would be dropped"))
+}
+
+fn act(
+    select: &SelectArgs,
+    verb: &str,
+    query: Query,
+    (done, would): (&str, &str),
+) -> Result<(), CliError> {
+    let client = reach::server(select.ask.data.as_deref())?;
+    let path = format!("/v1/dead/{verb}");
+    let affected: Affected = client.post_json_with(&path, query, &selection(select))?;
     let mut out = out(select.ask.json);
     match out.format {
         Format::Json => out.json(&affected)?,
         Format::Text => {
             let count = words::count(affected.count, "dead letter", "dead letters");
-            out.line(&format!("{count} {done}."))?;
+            let done = if affected.dry_run { would } else { done };
+            let last = match affected.last_at {
+                Some(last) => format!(
+                    "; the last one may start {}",
+                    words::relative(last.0, now())
+                ),
+                None => String::new(),
+            };
+            out.line(&format!("{count} {done}{last}."))?;
         }
     }
-    let missing: Vec<_> = select
+    let missing = select
         .runs
         .iter()
-        .filter(|run| !affected.runs.contains(run))
-        .collect();
+        .filter(|run| !affected.runs.contains(run));
+    let missing: Vec<_> = missing.collect();
     match missing.as_slice() {
         [] => Ok(()),
         [run] => Err(CliError::input(format!("{run} is no dead letter"))),
@@ -127,4 +210,80 @@ fn act(select: &SelectArgs, verb: &str, done: &str) -> Result<(), CliError> {
             rest.len()
         ))),
     }
+}
+
+fn edit(run: RunId, file: Option<&Path>, ask: &AskArgs) -> Result<(), CliError> {
+    let client = reach::server(ask.data.as_deref())?;
+    let payload = match file {
+        Some(path) => Payload::read(path)?.bytes,
+        None => {
+            let detail: DeadDetail = client.get(&format!("/v1/dead/{run}"), Query::default())?;
+            let old = payload_of(&client, &detail)?;
+            let new = in_editor(&old)?;
+            if new == old {
+                note("the payload is as it was");
+                return Err(CliError::Declined);
+            }
+            new
+        }
+    };
+    let path = format!("/v1/dead/{run}/edit");
+    let replaced: Replaced = client.post(&path, Query::default(), payload)?;
+    let mut out = out(ask.json);
+    match out.format {
+        Format::Json => out.json(&replaced),
+        Format::Text => {
+            out.line(&format!("{} takes the place of {run}", replaced.event))?;
+            for run in &replaced.runs {
+                out.line(&format!("  → {run}"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What somebody made of a payload in the editor of their choice. JSON is laid out for them.
+fn in_editor(old: &[u8]) -> Result<Vec<u8>, CliError> {
+    let editor = ["VISUAL", "EDITOR"].into_iter().find_map(env::var_os);
+    let editor = editor.filter(|editor| !editor.is_empty() && io::stdin().is_terminal());
+    let Some(editor) = editor else {
+        return Err(CliError::Input {
+            message: "there is no editor to change the payload in".to_owned(),
+            help: Some("set EDITOR, or give the new payload with --file".to_owned()),
+        });
+    };
+    let text = std::str::from_utf8(old).map_err(|_| CliError::Input {
+        message: "the payload is no text that an editor could show".to_owned(),
+        help: Some("get it with `dead show --raw FILE`, and give the new one with --file".into()),
+    })?;
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    let (suffix, shown) = match is_json {
+        true => (".json", words::pretty_json(text) + "\n"),
+        false => (".txt", text.to_owned()),
+    };
+    let writing = || CliError::file("write the payload to a temporary file");
+    let mut file = tempfile::Builder::new()
+        .prefix("wakeful-")
+        .suffix(suffix)
+        .tempfile()
+        .map_err(writing())?;
+    file.write_all(shown.as_bytes()).map_err(writing())?;
+    file.flush().map_err(writing())?;
+    // As a shell takes it: the variable may have arguments.
+    let status = Command::new("/bin/sh")
+        .args(["-c", r#"eval "$0 \"\$1\"""#])
+        .arg(&editor)
+        .arg(file.path())
+        .status()
+        .map_err(CliError::file(format!("start {}", editor.display())))?;
+    if !status.success() {
+        note(&format!("{} ended with {status}", editor.display()));
+        return Err(CliError::Declined);
+    }
+    let new = fs::read(file.path()).map_err(CliError::file("read the payload back"))?;
+    Ok(if new == shown.as_bytes() {
+        old.to_vec()
+    } else {
+        new
+    })
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 use wakeful_core::{
-    filter::{EventView, Explanation},
+    filter::{EventView, Explanation, Pattern},
     limits,
     manifest::{self, Source},
 };
@@ -31,11 +31,7 @@ pub(super) fn run(args: &FilterArgs) -> Result<(), CliError> {
             "only one of pattern and event can come from standard input",
         ));
     }
-    let pattern = read(&args.pattern, "pattern", |text| {
-        text.starts_with('{') || text.contains('=')
-    })?;
-    let pattern = manifest::parse_filter(&pattern)
-        .map_err(|problems| CliError::Filter(Box::new(problems)))?;
+    let pattern = pattern(&args.pattern)?;
     let event = read(&args.event, "event", |text| {
         text.starts_with(['{', '[', '"'])
     })?;
@@ -50,6 +46,14 @@ pub(super) fn run(args: &FilterArgs) -> Result<(), CliError> {
     } else {
         Err(CliError::NoMatch)
     }
+}
+
+/// The pattern that an argument names or is.
+pub(super) fn pattern(argument: &OsStr) -> Result<Pattern, CliError> {
+    let source = read(argument, "pattern", |text| {
+        text.starts_with('{') || text.contains('=')
+    })?;
+    manifest::parse_filter(&source).map_err(|problems| CliError::Filter(Box::new(problems)))
 }
 
 /// A text from where an argument says: standard input, itself, or the file that it names. What

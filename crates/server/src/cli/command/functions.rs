@@ -2,7 +2,7 @@
 
 use super::out;
 use crate::{
-    admin::model::{FunctionInfo, FunctionList, FunctionStateWord},
+    admin::model::{FunctionInfo, FunctionList, FunctionStateWord, PauseInfo},
     cli::{
         args::AskArgs,
         client::Query,
@@ -29,6 +29,14 @@ pub(super) fn run(args: &AskArgs) -> Result<(), CliError> {
         ],
         rows,
     )?;
+    for pause in list.functions.iter().flat_map(|function| &function.pauses) {
+        let why = match pause.why.as_str() {
+            "" => String::new(),
+            why => format!(": {}", words::one_line(why)),
+        };
+        let what = words::one_line(&super::pause::what(pause));
+        out.line(&out.paint(Tone::Warn, &format!("\n{what} is paused{why}")))?;
+    }
     for function in &list.functions {
         if let Some(failure) = &function.failure {
             let name = &function.name;
@@ -45,6 +53,16 @@ pub(super) fn run(args: &AskArgs) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// How a function stands; whole functions that are paused say so.
+fn state_of(function: &FunctionInfo) -> String {
+    let whole = |pause: &PauseInfo| pause.trigger.is_none() && pause.key.is_none();
+    let word = function.state.as_str();
+    match function.pauses.iter().any(whole) {
+        true => format!("{word}, paused"),
+        false => word.to_owned(),
+    }
 }
 
 fn row(function: &FunctionInfo) -> Vec<(Tone, String)> {
@@ -64,7 +82,7 @@ fn row(function: &FunctionInfo) -> Vec<(Tone, String)> {
         .collect();
     vec![
         (Tone::Bold, function.name.to_string()),
-        (tone, function.state.as_str().to_owned()),
+        (tone, state_of(function)),
         (Tone::Plain, style.unwrap_or_else(|| "-".to_owned())),
         (Tone::Plain, function.workers.to_string()),
         (Tone::Plain, function.in_flight.to_string()),

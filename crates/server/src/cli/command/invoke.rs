@@ -1,17 +1,10 @@
 //! `invoke`.
 
-use std::{
-    fs,
-    io::{self, Read},
-};
-
-use wakeful_core::limits;
-
-use super::{is_dash, out, run_text};
+use super::{out, payload::Payload, publish, run_text};
 use crate::{
-    admin::model::{InvokeAccepted, InvokeReply},
+    admin::model::{Accepted, InvokeReply},
     cli::{
-        args::InvokeArgs,
+        args::{InvokeArgs, WishArgs},
         client::{Query, encode},
         error::CliError,
         out::{Format, Tone, colours_wanted, note, paint},
@@ -21,6 +14,13 @@ use crate::{
 
 pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
     let payload = payload(&args)?;
+    let deferred = args.wishes != WishArgs::default();
+    if deferred && !args.no_wait {
+        return Err(CliError::Input {
+            message: "--delay, --key and --dedup are for what is not waited for".to_owned(),
+            help: Some("add --async".to_owned()),
+        });
+    }
     let data = std::env::var_os("WAKEFUL_DATA").filter(|folder| !folder.is_empty());
     let client = reach::server(data.as_deref().map(std::path::Path::new))?;
     let path = format!(
@@ -30,11 +30,11 @@ pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
     let query = Query::default().with("handler", args.handler.as_ref());
     let mut out = out(args.json);
     if args.no_wait {
-        let accepted: InvokeAccepted =
-            client.post(&path, query.with("wait", Some(false)), payload)?;
+        let query = publish::wishes(query.with("wait", Some(false)), &args.wishes);
+        let accepted: Accepted = client.post(&path, query, payload)?;
         return match out.format {
             Format::Json => out.json(&accepted),
-            Format::Text => out.line(&format!("{} is stored", accepted.event)),
+            Format::Text => publish::show(&mut out, &accepted),
         };
     }
     let reply: InvokeReply = client.post(&path, query, payload)?;
@@ -57,32 +57,10 @@ pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
 
 /// The payload, known to be JSON before anybody is bothered with it.
 fn payload(args: &InvokeArgs) -> Result<Vec<u8>, CliError> {
-    let (bytes, from) = match (&args.event, &args.data) {
-        (Some(path), _) if is_dash(path) => {
-            let mut bytes = Vec::new();
-            let mut stdin = io::stdin().lock().take(limits::MAX_BODY + 1);
-            stdin
-                .read_to_end(&mut bytes)
-                .map_err(CliError::file("read standard input"))?;
-            (bytes, "standard input".to_owned())
-        }
-        (Some(path), _) => {
-            let shown = path.display().to_string();
-            let bytes = fs::read(path).map_err(|cause| {
-                CliError::input(format!("the event cannot be read from {shown}: {cause}"))
-            })?;
-            (bytes, shown)
-        }
-        (None, Some(text)) => (text.clone().into_bytes(), "--data".to_owned()),
+    let payload = match (&args.event, &args.data) {
+        (Some(path), _) => Payload::read(path)?,
+        (None, Some(text)) => Payload::given(text, "--data")?,
         (None, None) => return Ok(Vec::new()),
     };
-    if bytes.len() as u64 > limits::MAX_BODY {
-        return Err(CliError::input(format!(
-            "the payload from {from} is larger than {}",
-            words::bytes(limits::MAX_BODY)
-        )));
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(&bytes)
-        .map_err(|error| CliError::input(format!("the payload from {from} is no JSON: {error}")))?;
-    Ok(bytes)
+    Ok(payload.json()?.bytes)
 }

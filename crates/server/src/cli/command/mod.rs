@@ -1,18 +1,26 @@
 //! What each command does.
 
 mod bucket;
+mod care;
 mod check;
 mod dead;
+mod dead_text;
+mod explain;
 mod filter;
 mod functions;
 mod init;
 mod invoke;
 mod key;
 mod logs;
+mod pause;
+mod payload;
+mod publish;
+mod replay;
 mod run_text;
 mod runs;
 mod secret;
 mod serve;
+mod why;
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -22,7 +30,7 @@ use std::{
 use wakeful_core::{port::Clock, time::Timestamp};
 
 use super::{
-    args::{BucketCommand, Command, DeadCommand, KeyCommand, SecretCommand},
+    args::{BucketCommand, Command, KeyCommand, SecretCommand},
     error::CliError,
     out::{Format, Out},
 };
@@ -44,14 +52,24 @@ pub(super) fn run(
         Command::Schema => check::schema(),
         Command::Functions(args) => functions::run(&args),
         Command::Invoke(args) => invoke::run(args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Filter(args) => filter::run(&args),
         Command::Runs(args) => runs::list(&args),
         Command::Show(args) => runs::show(&args),
         Command::Logs(args) => logs::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Pause { what, why } => pause::pause(&what, why),
+        Command::Resume(args) => pause::resume(&args),
+        Command::Pauses(args) => pause::list(&args),
         Command::Dead(command) => dead::run(command),
         Command::Bucket(command) => bucket::run(command),
         Command::Secret(command) => secret::run(command),
         Command::Key(command) => key::run(command),
+        Command::Doctor(args) => care::doctor(args),
+        Command::Backup(args) => care::backup(&args),
+        Command::Restore(args) => care::restore(args),
     }
 }
 
@@ -68,13 +86,16 @@ impl Command {
             Self::Runs(args) => args.ask.json,
             Self::Show(args) => args.ask.json,
             Self::Logs(args) => args.ask.json,
-            Self::Dead(command) => match command {
-                DeadCommand::List { ask, .. } => ask.json,
-                DeadCommand::Show(args) => args.ask.json,
-                DeadCommand::Redrive(select) | DeadCommand::Discard { select, .. } => {
-                    select.ask.json
-                }
-            },
+            Self::Publish(args) => args.json,
+            Self::Replay(args) => args.ask.json,
+            Self::Explain(args) => args.ask.json,
+            Self::Why(args) => args.ask.json,
+            Self::Pause { what: args, .. } | Self::Resume(args) => args.ask.json,
+            Self::Pauses(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Backup(args) => args.ask.json,
+            Self::Restore(args) => args.json,
+            Self::Dead(command) => command.ask().json,
             Self::Bucket(command) => match command {
                 BucketCommand::Ls { ask, .. }
                 | BucketCommand::Put { ask, .. }

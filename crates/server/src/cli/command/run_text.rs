@@ -11,7 +11,7 @@ use wakeful_core::{
 };
 
 use crate::{
-    admin::model::{AttemptInfo, FailureInfo, LogEntry, RunDetails, RunInfo, Time},
+    admin::model::{AttemptInfo, FailureInfo, HeldInfo, LogEntry, RunDetails, RunInfo, Time},
     cli::{
         error::CliError,
         failure_text::{self, FailureText},
@@ -70,7 +70,9 @@ pub(super) fn tone_of(state: RunState) -> Tone {
         RunState::Failed | RunState::Dead => Tone::Bad,
         RunState::Retrying | RunState::Held => Tone::Warn,
         RunState::Running => Tone::Busy,
-        RunState::Queued | RunState::Discarded => Tone::Dim,
+        RunState::Queued | RunState::Discarded | RunState::Skipped | RunState::Superseded => {
+            Tone::Dim
+        }
     }
 }
 
@@ -143,7 +145,7 @@ pub(super) fn details(
         out.put("")?;
         event(out, text.get())?;
     }
-    attempts(out, details)?;
+    attempts(out, &details.attempts, &details.logs)?;
     if let Some(error) = &run.failure {
         section(out, "error")?;
         failure_of_run(out, error, "  ")?;
@@ -189,39 +191,60 @@ fn facts(out: &mut impl Lines, details: &RunDetails, now: Timestamp) -> Result<(
     if let Some(event) = &run.event {
         fact("event", event.to_string())?;
     }
+    if let Some(of) = details.lineage.replay_of {
+        fact("repeats", of.to_string())?;
+    }
+    if let Some(run) = details.lineage.run {
+        fact("caused by", run.to_string())?;
+    }
     let Some(delivery) = &details.delivery else {
         return Ok(());
     };
-    if let Some(dead) = &delivery.dead {
-        let reason = serde_json::to_value(dead.reason).unwrap_or_default();
-        let reason = reason.as_str().unwrap_or_default().replace('_', " ");
-        fact(
-            "dead",
-            format!(
-                "{reason}; queue it again with `wakeful dead redrive {}`",
-                run.id
-            ),
-        )?;
-    } else if let Some(version) = &delivery.held_for {
-        fact(
-            "held",
-            format!("until there is a version other than {version}"),
-        )?;
-    } else if run.state == RunState::Retrying {
-        fact("next", words::relative(delivery.ready_at.0, now))?;
+    if let Some(key) = &delivery.keys.ordering {
+        fact("order", format!("by the key `{key}`"))?;
     }
-    Ok(())
+    if let Some(dead) = &delivery.dead {
+        let reason = words::dead_reason(dead.reason);
+        let command = format!("wakeful dead redrive {}", run.id);
+        fact("dead", format!("{reason}; queue it again with `{command}`"))
+    } else if let Some(held) = &delivery.held {
+        let explain = format!("wakeful explain {}", run.id);
+        fact("held", format!("{}; see `{explain}`", held_in_words(held)))
+    } else if run.state == RunState::Retrying || delivery.ready_at.0 > now {
+        fact("next", words::relative(delivery.ready_at.0, now))
+    } else {
+        Ok(())
+    }
 }
 
-fn section(out: &mut impl Lines, title: &str) -> Result<(), CliError> {
+fn held_in_words(held: &HeldInfo) -> String {
+    match held {
+        HeldInfo::Version { version } => {
+            format!(
+                "until there is a version other than {}",
+                words::brief(version, 16)
+            )
+        }
+        HeldInfo::Order => "until those before it with its ordering key ended".to_owned(),
+        HeldInfo::Concurrency => "until there is a place for its concurrency key".to_owned(),
+        HeldInfo::Pause => "until its key is resumed".to_owned(),
+        HeldInfo::Breaker => "until the breaker of its key closes".to_owned(),
+    }
+}
+
+pub(super) fn section(out: &mut impl Lines, title: &str) -> Result<(), CliError> {
     out.put("")?;
     out.put(&out.tint(Tone::Bold, title))
 }
 
 /// The attempts in order, each with its lines; then the lines that belong to none.
-fn attempts(out: &mut impl Lines, details: &RunDetails) -> Result<(), CliError> {
+pub(super) fn attempts(
+    out: &mut impl Lines,
+    attempts: &[AttemptInfo],
+    logs: &[LogEntry],
+) -> Result<(), CliError> {
     let mut last_end: Option<Timestamp> = None;
-    for attempt in &details.attempts {
+    for attempt in attempts {
         let Time(started) = attempt.started_at;
         section(out, &format!("attempt {}", attempt.number))?;
         if let Some(end) = last_end {
@@ -230,26 +253,15 @@ fn attempts(out: &mut impl Lines, details: &RunDetails) -> Result<(), CliError> 
         }
         last_end = Some(started.plus(Duration::from_micros(attempt.took_us)));
         one_attempt(out, attempt)?;
-        for line in details
-            .logs
-            .iter()
-            .filter(|line| line.attempt == Some(attempt.number))
-        {
+        let ours = |line: &&LogEntry| line.attempt == Some(attempt.number);
+        for line in logs.iter().filter(ours) {
             out.put(&format!("  {}", log_line(out, line, false)))?;
         }
         ending(out, attempt)?;
     }
-    let known = |number: u32| {
-        details
-            .attempts
-            .iter()
-            .any(|attempt| attempt.number == number)
-    };
-    let mut others = details
-        .logs
-        .iter()
-        .filter(|line| !line.attempt.is_some_and(known))
-        .peekable();
+    let known = |number: u32| attempts.iter().any(|attempt| attempt.number == number);
+    let others = logs.iter().filter(|line| !line.attempt.is_some_and(known));
+    let mut others = others.peekable();
     if others.peek().is_some() {
         section(out, "other lines")?;
         for line in others {

@@ -1,0 +1,171 @@
+//! What to make of a queue that does not move: one sentence, and the command that helps.
+
+use super::pauses::flags;
+use crate::admin::model::{
+    Advice, FunctionStateWord, QueueReport, TriggerQueue, Trouble, Wait, WaitKind,
+};
+
+/// That nothing is wrong.
+pub(super) fn nothing() -> Advice {
+    Advice {
+        trouble: Trouble::None,
+        text: "Nothing waits and nothing is wrong.".to_owned(),
+        command: None,
+    }
+}
+
+/// What to make of a report.
+pub(super) fn of(report: &QueueReport) -> Advice {
+    // What somebody has to mend goes before what passes, whatever queue it holds.
+    let all = || {
+        let queues = report.triggers.iter();
+        queues.flat_map(|queue| queue.waits.iter().map(move |wait| (queue, wait)))
+    };
+    let standing = MENDED_BY_HAND.iter().find_map(|kind| {
+        let mut found = all().filter(|(_, wait)| wait.kind == *kind);
+        found.next()
+    });
+    let passing = PASSING.iter().find_map(|kind| {
+        let mut found = all().filter(|(_, wait)| wait.kind == *kind);
+        found.next()
+    });
+    match (standing.or(passing), broken(report)) {
+        (Some((queue, wait)), _) => about(report, queue, wait),
+        (None, Some(advice)) => advice,
+        (None, None) => unheld(report),
+    }
+}
+
+const MENDED_BY_HAND: [WaitKind; 4] = [
+    WaitKind::Version,
+    WaitKind::Pause,
+    WaitKind::Worker,
+    WaitKind::Blocked,
+];
+const PASSING: [WaitKind; 6] = [
+    WaitKind::Breaker,
+    WaitKind::Place,
+    WaitKind::Rate,
+    WaitKind::Concurrency,
+    WaitKind::Order,
+    WaitKind::Time,
+];
+
+fn about(report: &QueueReport, queue: &TriggerQueue, wait: &Wait) -> Advice {
+    let function = &report.function;
+    let standing = |text: String, command: String| Advice {
+        trouble: Trouble::Standing,
+        text,
+        command: Some(command),
+    };
+    let passing = |text: &str, command: Option<String>| Advice {
+        trouble: Trouble::Passing,
+        text: text.to_owned(),
+        command,
+    };
+    match wait.kind {
+        WaitKind::Version => standing(
+            "Its code cannot be loaded: mend it, and what waits runs by itself.".to_owned(),
+            "wakeful functions".to_owned(),
+        ),
+        WaitKind::Pause => {
+            let pause = report.pauses.iter().find(|pause| pause.key == wait.key);
+            let trigger = pause.and_then(|pause| pause.trigger.as_ref());
+            let flags = flags(function, trigger.map(|id| id.as_str()), wait.key.as_deref());
+            standing(
+                "It is paused by hand, and goes on when it is resumed.".to_owned(),
+                format!("wakeful resume {flags}"),
+            )
+        }
+        WaitKind::Worker => standing(
+            "No worker process could be started: mend that, and what waits runs by itself."
+                .to_owned(),
+            format!("wakeful logs --function {function}"),
+        ),
+        WaitKind::Blocked => {
+            let run = wait
+                .runs
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            standing(
+                "A dead letter blocks its ordering key until it is redriven or discarded."
+                    .to_owned(),
+                format!("wakeful dead show {run}"),
+            )
+        }
+        WaitKind::Breaker => passing(
+            "One after the other failed, so the rest is held; one is tried now and then, and when \
+             it succeeds all go on.",
+            Some(format!(
+                "wakeful runs --function {function} --state retrying"
+            )),
+        ),
+        WaitKind::Place => {
+            let run = report.running.first();
+            passing(
+                "As many run as may at once; if that is too few, raise `concurrency`.",
+                Some(match run {
+                    Some(run) => format!("wakeful show {}", run.run),
+                    None => format!("wakeful runs --function {function} --state running"),
+                }),
+            )
+        }
+        WaitKind::Rate => passing(
+            "Its rate is used up; it goes on by itself at the pace that `rate` says.",
+            None,
+        ),
+        WaitKind::Concurrency | WaitKind::Order => passing(
+            "They wait for others with the same key, and go on as those end.",
+            Some(format!(
+                "wakeful runs --function {function} --state running"
+            )),
+        ),
+        WaitKind::Time => passing(
+            "What waits has its time: a retry, or a delay that was asked for.",
+            (queue.census.queued > 0)
+                .then(|| format!("wakeful runs --function {function} --state retrying")),
+        ),
+    }
+}
+
+/// A function that cannot run although nothing of it waits.
+fn broken(report: &QueueReport) -> Option<Advice> {
+    let text = match report.state {
+        FunctionStateWord::Live | FunctionStateWord::Loading => return None,
+        FunctionStateWord::Outdated => {
+            "Nothing waits, but its newest code cannot be loaded; the one before it serves on."
+        }
+        FunctionStateWord::Broken => "Nothing waits, but its code cannot be loaded.",
+    };
+    Some(Advice {
+        trouble: Trouble::Standing,
+        text: text.to_owned(),
+        command: Some("wakeful functions".to_owned()),
+    })
+}
+
+/// Nothing holds it: it moves, or there is nothing to move.
+fn unheld(report: &QueueReport) -> Advice {
+    let sum = |of: fn(&TriggerQueue) -> u64| report.triggers.iter().map(of).sum::<u64>();
+    let function = &report.function;
+    match (
+        sum(|queue| queue.census.waiting()),
+        sum(|queue| queue.census.dead),
+    ) {
+        (0, 0) => nothing(),
+        (0, dead) => Advice {
+            trouble: Trouble::Standing,
+            text: match dead {
+                1 => "Nothing waits, but there is 1 dead letter.".to_owned(),
+                dead => format!("Nothing waits, but there are {dead} dead letters."),
+            },
+            command: Some(format!("wakeful dead list --function {function}")),
+        },
+        _ => Advice {
+            trouble: Trouble::Passing,
+            text: "Nothing holds it: the queue is moving.".to_owned(),
+            command: Some(format!("wakeful runs --function {function}")),
+        },
+    }
+}
