@@ -53,7 +53,7 @@ pub(crate) fn is_extension(name: &str) -> bool {
     (1..=limits::MAX_EXTENSION_NAME).contains(&name.len())
         && name.bytes().all(fits)
         && !NO_EXTENSIONS.contains(&name)
-        && !ATTRIBUTES.iter().any(|attribute| near(attribute))
+        && !ATTRIBUTES.iter().any(near)
 }
 
 /// An event as patterns see it. It parses the data once, and only if some pattern looks into it;

@@ -24,6 +24,12 @@ pub(super) fn read(item: Item<'_>, scene: &Scene<'_>) -> Option<EventsEndpoint> 
     let at = fields.get("path").map_or(fields.at, |item| item.span());
     let path = path?;
     scene.endpoints.add_events(&path, at);
+    if scene.resources.topics.is_empty() {
+        fields.report.warning(
+            Problem::at(fields.at, "`[events]` takes nothing: no topic is declared")
+                .help("declare what may be sent, such as [topic.\"orders.*\"]"),
+        );
+    }
     Some(EventsEndpoint { path, auth: auth? })
 }
 

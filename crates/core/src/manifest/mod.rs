@@ -24,6 +24,7 @@ mod project;
 mod reader;
 mod retry;
 mod routes;
+mod schedule;
 mod schema;
 mod sections;
 #[cfg(test)]

@@ -29,6 +29,10 @@ impl Topics {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.declared.names.is_empty()
+    }
+
     /// Topics to listen to or to be allowed: some of them must be declared.
     pub(super) fn pattern(&self, item: Item<'_>) -> Option<TopicPattern> {
         let text = item.text("a topic, such as \"orders.paid\" or \"orders.*\"")?;

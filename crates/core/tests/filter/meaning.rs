@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use wakeful_core::{
-    event::Event,
+    event::{Event, Extension, Extensions},
     filter::{EventView, Pattern},
     id::EventId,
     time::Timestamp,
@@ -554,6 +554,45 @@ fn attributes_of_events() {
         true,
     );
     check(json!({ "type": { "x": ["y"] } }), false);
+}
+
+/// Beside its attributes a published event has others, by name.
+#[test]
+fn extension_attributes_of_events() {
+    let check = |pattern: Value, expected, found: Option<&str>| {
+        let pattern = Pattern::parse(&pattern).unwrap();
+        let event = Event {
+            extensions: Extensions::from([
+                ("tenant".into(), Extension::Text("acme".into())),
+                ("urgent".into(), Extension::Boolean(true)),
+                ("level".into(), Extension::Integer(-3)),
+            ]),
+            ..event("application/json", "{}")
+        };
+        let json = serde_json::from_slice(&event.to_json()).unwrap();
+        for view in [EventView::of(&event), EventView::of_json(json)] {
+            assert_eq!(pattern.matches(&view), expected, "{pattern:?}");
+            let explanation = pattern.explain(&view);
+            assert_eq!(explanation.matches, expected, "{pattern:?}");
+            assert_eq!(explanation.conditions[0].found.as_deref(), found);
+        }
+    };
+    check(json!({ "tenant": ["acme"] }), true, Some("\"acme\""));
+    check(
+        json!({ "tenant": [{ "prefix": "b" }] }),
+        false,
+        Some("\"acme\""),
+    );
+    check(json!({ "urgent": [true] }), true, Some("true"));
+    check(json!({ "urgent": [false, "true"] }), false, Some("true"));
+    check(
+        json!({ "level": [{ "numeric": ["<", 0] }] }),
+        true,
+        Some("-3"),
+    );
+    check(json!({ "level": [-2] }), false, Some("-3"));
+    check(json!({ "absent": [{ "exists": false }] }), true, None);
+    check(json!({ "absent": ["x"] }), false, None);
 }
 
 #[test]

@@ -246,5 +246,23 @@ pub(in crate::manifest) static ROUTE: Section = Section {
     one_of: &[],
     place: "to a route",
     neighbours: &[&TRIGGER, &FUNCTION],
-    meanings: TRIGGER.meanings,
+    meanings: &[
+        ("path", "the path is the key of the route: \"GET /path\""),
+        (
+            "method",
+            "the method is in the key of the route: \"GET /path\"",
+        ),
+        ("function", "did you mean `handler`?"),
+        ("await", "did you mean `async`?"),
+        ("order", "did you mean `ordering_key`?"),
+        ("fifo", "did you mean `ordering_key`?"),
+        ("throttle", "did you mean `rate`?"),
+        ("rate_limit", "did you mean `rate`?"),
+        ("deduplicate", "did you mean `dedup`?"),
+        (
+            "idempotency_key",
+            "callers send it, in a header `Idempotency-Key`; `idempotency` says for how long an answer is kept",
+        ),
+        ("dlq", "did you mean `on_failure`?"),
+    ],
 };
