@@ -170,3 +170,23 @@ pub(super) async fn drain(mut body: Incoming) {
     };
     let _ = timeout(limits::LINGER, read).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_share_a_bounded_memory() {
+        let memory = Memory::new(4 * GRAIN);
+        let (mut first, mut second) = (None, None);
+        assert!(memory.grow(&mut first, 0) && first.is_none());
+        assert!(memory.grow(&mut first, GRAIN + 1));
+        assert!(memory.grow(&mut first, 2 * GRAIN));
+        assert!(memory.grow(&mut second, 2 * GRAIN));
+        assert!(!memory.grow(&mut first, 2 * GRAIN + 1));
+        assert!(!memory.grow(&mut second, usize::MAX));
+        drop(second);
+        assert!(memory.grow(&mut first, 4 * GRAIN));
+        assert!(!memory.grow(&mut first, 4 * GRAIN + 1));
+    }
+}

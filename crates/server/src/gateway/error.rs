@@ -379,4 +379,56 @@ mod tests {
             assert_eq!(late.message(detail), expected);
         }
     }
+
+    #[test]
+    fn whoever_may_try_again_is_told_so() {
+        let submit = |error| Refusal::Submit(SubmitError::Store(error));
+        for (refusal, status, code, retry_after) in [
+            (
+                Refusal::NoWorker(ReserveError::Overloaded),
+                503,
+                "overloaded",
+                "1",
+            ),
+            (
+                Refusal::NoWorker(ReserveError::Retired),
+                503,
+                "stopping",
+                "1",
+            ),
+            (Refusal::Busy, 503, "overloaded", "1"),
+            (Refusal::Submit(SubmitError::Stopping), 503, "stopping", "1"),
+            (submit(StoreError::ReadOnly("x".into())), 503, "store", "1"),
+            (
+                submit(StoreError::Unknown("x".into())),
+                503,
+                "outcome_unknown",
+                "1",
+            ),
+            (submit(StoreError::DiskFull), 507, "disk_full", ""),
+            (Refusal::StillRunning, 409, "in_progress", "1"),
+            (
+                Refusal::OutcomeUnknown(RunId::from_raw(7)),
+                409,
+                "outcome_unknown",
+                "",
+            ),
+            (
+                Refusal::KeyReused(RunId::from_raw(7)),
+                422,
+                "idempotency_key_reused",
+                "",
+            ),
+        ] {
+            assert_eq!(refusal.status().1, code);
+            let response = refusal.response(None, Detail::Brief);
+            let found = response.headers().get(header::RETRY_AFTER);
+            let found = found.map_or("", |value| value.to_str().unwrap());
+            assert_eq!(
+                (response.status().as_u16(), found),
+                (status, retry_after),
+                "{code}"
+            );
+        }
+    }
 }

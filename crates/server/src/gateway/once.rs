@@ -225,15 +225,13 @@ impl Stays {
             Refusal::BadResponse(_) => FailureKind::UserError,
             _ => return Self::Nothing,
         };
-        match (kind, on_unknown) {
-            (FailureKind::Load | FailureKind::NotStarted, _) | (_, OnUnknown::Retry) => {
-                Self::Nothing
-            }
-            // User code came to its end, though not to a good one.
-            (FailureKind::UserError | FailureKind::MissingResponse, OnUnknown::Hold) => {
-                Self::Answer
-            }
-            (_, OnUnknown::Hold) => Self::Doubt,
+        if !kind.may_have_taken_effect() || on_unknown == OnUnknown::Retry {
+            return Self::Nothing;
+        }
+        match kind.leaves_outcome_unknown() {
+            true => Self::Doubt,
+            // It came to its end, though not to a good one.
+            false => Self::Answer,
         }
     }
 }
@@ -445,7 +443,7 @@ mod tests {
                 Stays::Nothing,
                 Stays::Answer,
             ),
-            (failed(Timeout), Stays::Nothing, Stays::Doubt),
+            (failed(Timeout), Stays::Nothing, Stays::Answer),
             (failed(Crash), Stays::Nothing, Stays::Doubt),
             (failed(Load), Stays::Nothing, Stays::Nothing),
             (failed(NotStarted), Stays::Nothing, Stays::Nothing),

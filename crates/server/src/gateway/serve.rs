@@ -43,9 +43,9 @@ impl Way {
         match endpoint.answer {
             Answer::Async => Self::Later,
             Answer::Waits { idempotency }
-                if parts.headers.contains_key(&IDEMPOTENCY_KEY)
+                if !parts.method.is_safe()
                     && !idempotency.is_zero()
-                    && !parts.method.is_safe() =>
+                    && parts.headers.contains_key(&IDEMPOTENCY_KEY) =>
             {
                 Self::Once(idempotency)
             }
