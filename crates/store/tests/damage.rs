@@ -391,13 +391,13 @@ async fn a_newer_format_is_refused_and_left_alone() {
     SqliteStore::open(options(folder.path())).unwrap().close();
     let file = folder.path().join("store.db");
     let conn = rusqlite::Connection::open(&file).unwrap();
-    conn.pragma_update(None, "user_version", 2).unwrap();
+    conn.pragma_update(None, "user_version", 3).unwrap();
     drop(conn);
     let before = fs::read(&file).unwrap();
     match SqliteStore::open(options(folder.path())) {
         Err(OpenError::Newer {
             found, supported, ..
-        }) => assert_eq!((found, supported), (2, 1)),
+        }) => assert_eq!((found, supported), (3, 2)),
         other => panic!("{other:?}"),
     }
     assert!(fs::read(&file).unwrap() == before);

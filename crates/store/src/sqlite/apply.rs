@@ -290,17 +290,25 @@ impl<'a> Applier<'a> {
         from: Place,
         (reason, at): (DeadReason, Timestamp),
     ) -> Result<(), Fault> {
-        let gone = self
+        let trigger: i64 = self
             .conn
-            .prepare_cached(concat!(
+            .prepare_cached(
                 "UPDATE deliveries SET state = 2, held_for = NULL, dead_reason = ?2, \
-                 dead_at = ?3 WHERE id = ?1 RETURNING ",
-                member_columns!()
-            ))?
-            .query_row(params![run.raw(), reason as u8, at.as_millis()], member)?;
-        self.delta
-            .moved(gone.trigger, Some(from), Some(Place::Dead));
-        lanes::left(self, &gone, from)
+                 dead_at = ?3 WHERE id = ?1 RETURNING trigger",
+            )?
+            .query_row(params![run.raw(), reason as u8, at.as_millis()], |row| {
+                row.get(0)
+            })?;
+        self.delta.moved(trigger, Some(from), Some(Place::Dead));
+        match lanes::Table::member(self, run) {
+            Ok(gone) => lanes::left(self, &gone, from),
+            // Whose key cannot be read, nobody is found behind it.
+            Err(fault @ Fault::Malformed(_)) => {
+                tell_damage("the key of a delivery", run.raw(), &fault);
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Ends the claims of older epochs: what they had begun is queued again, uncharged, or is a
