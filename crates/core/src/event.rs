@@ -118,15 +118,12 @@ impl Event {
         serde_json::to_vec(&envelope).expect("an envelope of strings and valid JSON serialises")
     }
 
-    /// Whether the payload claims to be JSON (`application/json` or a `+json` type).
+    /// Whether the payload claims to be JSON: `*/json` or `*/*+json`, as CloudEvents have it.
     pub fn is_json(&self) -> bool {
-        let essence = self
-            .content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
+        let essence = self.content_type.split(';').next().unwrap_or_default();
+        let subtype = essence.trim().split_once('/').map_or("", |(_, sub)| sub);
+        let suffix = subtype.rsplit('+').next().unwrap_or_default();
+        suffix.eq_ignore_ascii_case("json")
     }
 }
 
@@ -266,6 +263,7 @@ mod tests {
             event("application/x+json; charset=utf-8", b"[]")["data"],
             serde_json::json!([])
         );
+        assert_eq!(event("Text/JSON", b"7")["data"], 7);
         assert_eq!(event("image/png", b"\x89PNG")["data_base64"], "iVBORw==");
         assert_eq!(
             event("application/json", b"not json")["data_base64"],
