@@ -15,6 +15,7 @@ pub use capture::{
     withdraw,
 };
 pub use query::{
-    Databases, ErrorCode, Options, Owner, Query, QueryError, QueryResult, Target, TxId,
+    Databases, ErrorCode, Memory, Options, Owner, Query, QueryError, QueryResult, Recall, Recalled,
+    Remember, Target, TxId,
 };
 pub use url::{DatabaseUrl, InvalidUrl};

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod admin;
+mod attempts;
 pub mod cli;
 mod clock;
 mod cloudevents;

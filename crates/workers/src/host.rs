@@ -35,6 +35,8 @@ pub struct HostCall {
     pub version: String,
     /// The run and attempt that calls; none outside of any attempt (module scope).
     pub run: Option<(RunId, u32)>,
+    /// Whether that attempt still runs: code may outlive its attempt and call on.
+    pub running: bool,
     /// The operation, such as `db.query` (docs/worker-protocol.md).
     pub op: String,
     /// Its parameters, JSON.

@@ -288,11 +288,12 @@ impl Worker {
                 return Err(Violation::WrongStream(stream));
             }
             let run = desk.attempts.key(call.attempt);
+            let running = desk.attempts.get_mut(call.attempt).is_some();
             let full = desk.calls.len() >= limits::MAX_HOST_CALLS;
             desk.calls.insert(stream, host_stream);
-            Ok((!full).then_some(run))
+            Ok((!full).then_some((run, running)))
         })?;
-        let (Some(run), Some(pool)) = (run, self.pool()) else {
+        let (Some((run, running)), Some(pool)) = (run, self.pool()) else {
             let message = format!(
                 "more than {} calls of this worker are under way; wait for some of them",
                 limits::MAX_HOST_CALLS
@@ -306,6 +307,7 @@ impl Worker {
             function: pool.spec.function.clone(),
             version: pool.spec.version.clone(),
             run,
+            running,
             op: String::from_utf8_lossy(&call.op).into_owned(),
             params: call.params,
             body,

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use wakeful_core::name::DatabaseName;
 
 use super::{
-    Options, Owner, Query, QueryError, QueryResult, Target, TxId,
+    Options, Owner, Query, QueryError, QueryResult, Recall, Recalled, Remember, Target, TxId,
     running::{Running, Stopper},
 };
 use crate::{
@@ -173,6 +173,35 @@ impl Databases {
     pub async fn commit(&self, tx: TxId, owner: Owner) -> Result<(), QueryError> {
         let stopper = self.inner.running.start(owner);
         self.inner.commit(tx, owner, &stopper).await
+    }
+
+    /// Looks whether an earlier transaction with a key left a memory of itself.
+    ///
+    /// # Errors
+    /// `not_found` when the transaction is over.
+    pub async fn recall(
+        &self,
+        tx: TxId,
+        owner: Owner,
+        recall: Recall,
+    ) -> Result<Recalled, QueryError> {
+        let recall = move |turn: &mut Turn| turn.0.recall(&recall);
+        self.inner.within(tx, owner, recall).await
+    }
+
+    /// Leaves a memory of a transaction in its database; it is there when that is committed.
+    ///
+    /// # Errors
+    /// `not_found` when the transaction is over, `conflict` when there is one with the key. Then
+    /// the transaction should be rolled back.
+    pub async fn remember(
+        &self,
+        tx: TxId,
+        owner: Owner,
+        remember: Remember,
+    ) -> Result<(), QueryError> {
+        let remember = move |turn: &mut Turn| turn.0.remember(&remember);
+        self.inner.within(tx, owner, remember).await
     }
 
     /// Rolls back a transaction that `owner` opened.
@@ -353,6 +382,25 @@ impl Inner {
             }
             other => other,
         }
+    }
+
+    /// Does something of ours within an open transaction.
+    async fn within<T: Send + 'static>(
+        &self,
+        tx: TxId,
+        owner: Owner,
+        work: impl FnOnce(&mut Turn) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let transaction = self.transaction(tx, owner, None)?;
+        let mut slot = Arc::clone(&transaction.turn).lock_owned().await;
+        let permit = self.thread().await?;
+        let done = blocking(permit, move || match slot.as_mut() {
+            Some(turn) => work(turn),
+            None => Err(QueryError::no_transaction()),
+        });
+        let done = done.await?;
+        *transaction.used.lock() = Instant::now();
+        done
     }
 
     async fn commit(

@@ -5,6 +5,16 @@ use wakeful_core::name::{DatabaseName, Scope};
 /// What the names of everything that we put into a user's database begin with.
 pub(super) const OURS: &str = "_wakeful.";
 
+/// The table of what was done once, for functions.
+pub(super) const ONCE: &str = "_wakeful_once";
+
+/// Whether a name is one of ours, in whatever letters.
+pub(super) fn is_ours(name: &str) -> bool {
+    let start = name.as_bytes().get(..OURS.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+        || name.eq_ignore_ascii_case(ONCE)
+}
+
 /// A name as SQL: quoted, so that it may contain anything.
 pub(super) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -68,6 +68,20 @@ impl Buckets {
 }
 
 impl Staged {
+    /// Whether it can still be made.
+    ///
+    /// # Errors
+    /// `NoSuchBucket` when its bucket is gone meanwhile.
+    pub fn check(&self) -> Result<(), ObjectError> {
+        let bucket = &self.at().bucket.name;
+        match self.inner.declared.read().contains(bucket) {
+            true => Ok(()),
+            false => Err(ObjectError::NoSuchBucket {
+                bucket: bucket.clone(),
+            }),
+        }
+    }
+
     /// The object's bucket and key.
     pub fn place(&self) -> (&BucketName, &str) {
         let at = self.at();
@@ -97,10 +111,6 @@ impl Staged {
     async fn step(&self) -> Result<Option<(Step, Vec<BlobId>)>, ObjectError> {
         let inner = &self.inner;
         let at = self.at();
-        if !inner.declared.read().contains(&at.bucket.name) {
-            let bucket = at.bucket.name.clone();
-            return Err(ObjectError::NoSuchBucket { bucket });
-        }
         let current = inner.store.object(at.clone()).await?;
         let step = match (&self.change, &current) {
             (Change::Put(draft, _), current) => inner.appearance(draft, current.as_ref())?.1,
@@ -143,7 +153,7 @@ impl Joint {
     /// Of changes that were staged by the same buckets, in the order in which they were asked for.
     ///
     /// # Errors
-    /// `NoSuchBucket` when a bucket is gone meanwhile; `Store` when the index cannot be read.
+    /// When the index cannot be read.
     pub async fn of(staged: &[Staged]) -> Result<Self, ObjectError> {
         let Some(Staged { inner, .. }) = staged.first() else {
             return Ok(Self::default());

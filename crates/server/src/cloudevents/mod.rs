@@ -12,7 +12,7 @@ mod binding;
 mod draft;
 mod json;
 mod percent;
-mod rules;
+pub(crate) mod rules;
 mod write;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use wakeful_core::time::Timestamp;
 /// Why a value breaks the rule of its type; reads on after "must be".
 pub(crate) type Rule = &'static str;
 
-pub(super) const NAME: Rule = "named with lower-case letters a-z and digits only";
+pub(crate) const NAME: Rule = "named with lower-case letters a-z and digits only";
 const TEXT: Rule = "without control characters and Unicode noncharacters";
 const REFERENCE: Rule = "a URI reference (RFC 3986, section 4.1), such as `/shop/orders`";
 const ABSOLUTE: Rule = "an absolute URI (RFC 3986, section 4.3), such as `https://example.com/s`";
@@ -13,13 +13,13 @@ const TIME: Rule = "a time of RFC 3339, such as `2026-11-20T12:00:00Z`";
 const MEDIA: Rule = "a media type of RFC 2046, such as `application/json`";
 
 /// The name of an attribute.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     !name.is_empty() && name != "data" && name.bytes().all(fits)
 }
 
 /// The type `String`.
-pub(super) fn text(value: &str) -> Result<(), Rule> {
+pub(crate) fn text(value: &str) -> Result<(), Rule> {
     let disallowed = |c: char| {
         let code = u32::from(c);
         c.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
@@ -31,7 +31,7 @@ pub(super) fn text(value: &str) -> Result<(), Rule> {
 }
 
 /// The type `Timestamp`, to the millisecond.
-pub(super) fn time(value: &str) -> Result<Timestamp, Rule> {
+pub(crate) fn time(value: &str) -> Result<Timestamp, Rule> {
     if !looks_like_time(value.as_bytes()) {
         return Err(TIME);
     }
@@ -68,7 +68,7 @@ fn looks_like_time(text: &[u8]) -> bool {
 }
 
 /// The type `URI-reference`.
-pub(super) fn uri_reference(value: &str) -> Result<(), Rule> {
+pub(crate) fn uri_reference(value: &str) -> Result<(), Rule> {
     let fits = match scheme(value) {
         Some(rest) => is_hierarchy(rest),
         // Without a scheme the first segment has no colon: it would look like one.
@@ -81,7 +81,7 @@ pub(super) fn uri_reference(value: &str) -> Result<(), Rule> {
 }
 
 /// The type `URI`: with a scheme and without a fragment.
-pub(super) fn uri(value: &str) -> Result<(), Rule> {
+pub(crate) fn uri(value: &str) -> Result<(), Rule> {
     let fits = scheme(value).is_some_and(|rest| !rest.contains('#') && is_hierarchy(rest));
     fits.then_some(()).ok_or(ABSOLUTE)
 }

@@ -7,6 +7,7 @@ use wakeful_core::{
     delivery::{Failure, FailureKind},
     event::Event,
     flow::batch_failures,
+    id::RunId,
     limits,
     port::Delivery,
     time::Timestamp,
@@ -15,6 +16,7 @@ use wakeful_workers::{Batched, Call, Invocation, Slot, What, WorkerRef};
 
 use super::{Inner, gates::Taken, place::Place, request, settle::Attempted};
 use crate::{
+    attempts::{AttemptKey, Underway},
     destinations,
     live::{Duty, Task, Version},
 };
@@ -45,6 +47,14 @@ impl Inner {
         let task = run(Arc::clone(self), start);
         self.tasks.spawn_on(task, &self.parts.runtime);
     }
+
+    /// Says what the attempt is for, before its code can call back.
+    fn announce(&self, deliveries: &[(Delivery, Arc<Event>)]) -> Underway {
+        let served = deliveries
+            .iter()
+            .map(|(delivery, event)| (delivery, &**event));
+        self.parts.attempts.serving(key_of(deliveries), served)
+    }
 }
 
 async fn run(inner: Arc<Inner>, start: Start) {
@@ -61,6 +71,7 @@ async fn run(inner: Arc<Inner>, start: Start) {
         inner.parts.recorder.started(delivery, event);
     }
     taken.started();
+    let underway = inner.announce(&deliveries);
     let answered = match (place, &duty.task) {
         (Place::Worker(slot), Task::Request { handler }) => {
             answer_request(&inner, slot, *handler, &deliveries).await
@@ -81,6 +92,7 @@ async fn run(inner: Arc<Inner>, start: Start) {
         duty,
         started_at,
         took,
+        underway,
     };
     inner.conclude(attempted, &taken).await;
 }
@@ -132,16 +144,25 @@ async fn call_with_events(
     Answered { outcome, worker }
 }
 
+/// What names the attempt: of a batch its first delivery.
+fn key_of(deliveries: &[(Delivery, Arc<Event>)]) -> AttemptKey {
+    let first = deliveries.first();
+    first.map_or((RunId::from_raw(0), 0), |(first, _)| {
+        (first.id, first.starts)
+    })
+}
+
 fn start_call(
     slot: Slot,
     handler: u16,
     deliveries: &[(Delivery, Arc<Event>)],
     what: What,
 ) -> Option<Call> {
-    let (first, _) = deliveries.first()?;
+    deliveries.first()?;
+    let (run, attempt) = key_of(deliveries);
     Some(slot.start(Invocation {
-        run: first.id,
-        attempt: first.starts,
+        run,
+        attempt,
         handler,
         timeout: None,
         what,

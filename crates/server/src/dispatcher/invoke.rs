@@ -1,6 +1,9 @@
 //! Invocations by name: the CLI's `invoke`, and later Lambda's Invoke API.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -20,32 +23,61 @@ use wakeful_workers::{
 
 use super::{Dispatcher, Inner};
 use crate::{
+    cloudevents::declares_json,
     control::{Asked, Invocation, InvokeError, Invoked},
     internal::invoke_trigger,
     live::Version,
     recorder::Ended,
 };
 
+/// Who invokes, when it is a run, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// What causes the invocation.
+    pub lineage: Lineage,
+    /// The type of the payload; `None`: JSON.
+    pub content_type: Option<String>,
+    /// The functions that wait for the answer, the first one longest; not looked at when nobody
+    /// waits.
+    pub waiting: Vec<FunctionName>,
+    /// How long to wait for a place; `None`: as long as callers from outside do.
+    pub patience: Option<Duration>,
+}
+
+impl Caller {
+    /// What causes what the invoked run does. Its own event is stored nowhere: what it does
+    /// follows from the event before it.
+    fn cause(&self, run: RunId) -> Lineage {
+        let from_inside = self.lineage.run.is_some();
+        Lineage {
+            run: Some(run),
+            parent: self.lineage.parent,
+            depth: (self.lineage.depth).saturating_add(u16::from(from_inside)),
+            replay_of: None,
+        }
+    }
+}
+
 impl Dispatcher {
     /// Runs the function and waits for its result; nothing is stored but the record of the run.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Invoked, InvokeError> {
-        self.invoke_from(invocation, Lineage::default()).await
+        self.invoke_from(invocation, Caller::default()).await
     }
 
     /// The same, for a run that calls.
     pub async fn invoke_from(
         &self,
         invocation: Invocation,
-        lineage: Lineage,
+        caller: Caller,
     ) -> Result<Invoked, InvokeError> {
         let inner = &self.inner;
-        let event = inner.event(Arrival {
-            lineage,
-            ..inner.invoked(&invocation)?
-        });
+        let event = inner.event(inner.invoked(&invocation, &caller)?);
         let target = inner.target(&invocation)?;
         let mut run = Unheard::begin(inner, &target.version);
-        let (target, slot) = match inner.callee_place(&invocation, target).await {
+        let (target, slot) = match inner
+            .callee_place(&invocation, target, caller.patience)
+            .await
+        {
             Ok(found) => found,
             Err(ReserveError::Load(failure) | ReserveError::NotStarted(failure)) => {
                 return Ok(run.refused(failure));
@@ -59,6 +91,8 @@ impl Dispatcher {
                 return Err(InvokeError::Stopping);
             }
         };
+        let cause = caller.cause(run.id);
+        let _underway = (inner.parts.attempts).answering((run.id, 1), cause, caller.waiting);
         let mut call = slot.start(WorkerInvocation {
             run: run.id,
             attempt: 1,
@@ -79,7 +113,7 @@ impl Dispatcher {
         invocation: Invocation,
         asked: Asked,
     ) -> Result<Receipt, InvokeError> {
-        let arrival = self.invocation(&invocation, asked, Lineage::default())?;
+        let arrival = self.invocation(&invocation, asked, &Caller::default())?;
         let submission = Submission {
             arrivals: vec![arrival],
             ..Submission::default()
@@ -92,7 +126,7 @@ impl Dispatcher {
         &self,
         invocation: &Invocation,
         asked: Asked,
-        lineage: Lineage,
+        caller: &Caller,
     ) -> Result<Arrival, InvokeError> {
         let target = self.inner.target(invocation)?;
         Ok(Arrival {
@@ -102,8 +136,7 @@ impl Dispatcher {
                 dedup: asked.dedup,
                 target: Target::Trigger(invocation.function.clone(), target.trigger),
             },
-            lineage,
-            ..self.inner.invoked(invocation)?
+            ..self.inner.invoked(invocation, caller)?
         })
     }
 }
@@ -243,8 +276,10 @@ impl Inner {
         &self,
         invocation: &Invocation,
         target: Callee,
+        patience: Option<Duration>,
     ) -> Result<(Callee, Slot), ReserveError> {
-        let patience = target.version.function.timeout + limits::LOAD_TIMEOUT;
+        let usual = target.version.function.timeout + limits::LOAD_TIMEOUT;
+        let patience = patience.map_or(usual, |least| least.min(usual));
         let waiting = self.wait_for_place(invocation, target);
         let found = tokio::time::timeout(patience, waiting).await;
         found.unwrap_or(Err(ReserveError::Overloaded))
@@ -294,15 +329,42 @@ impl Inner {
     }
 
     /// The payload as an event: a CloudEvent as it stands, anything else as data.
-    fn invoked(&self, invocation: &Invocation) -> Result<Arrival, InvokeError> {
+    fn invoked(&self, invocation: &Invocation, caller: &Caller) -> Result<Arrival, InvokeError> {
+        let arrival = self.payload(invocation, caller.content_type.as_deref())?;
+        Ok(Arrival {
+            lineage: caller.lineage,
+            ..arrival
+        })
+    }
+
+    fn payload(
+        &self,
+        invocation: &Invocation,
+        content_type: Option<&str>,
+    ) -> Result<Arrival, InvokeError> {
         let payload = &invocation.payload;
+        let opaque = |given: &&str| payload.is_empty() || !declares_json(given);
+        if let Some(content_type) = content_type.filter(opaque) {
+            let origin = Origin::Invoke(invocation.function.clone());
+            return Ok(Arrival {
+                content_type: content_type.to_owned(),
+                ..Arrival::new(origin, "invoke", self.now(), payload.clone())
+            });
+        }
         serde_json::from_slice::<serde::de::IgnoredAny>(payload)
             .map_err(|error| InvokeError::Payload(error.to_string()))?;
         let now = self.now();
         let origin = Origin::Invoke(invocation.function.clone());
         let given: Option<GivenEvent<'_>> = serde_json::from_slice(payload).ok();
         let Some(given) = given else {
-            return Ok(Arrival::new(origin, "invoke", now, payload.clone()));
+            let arrival = Arrival::new(origin, "invoke", now, payload.clone());
+            return Ok(match content_type {
+                None => arrival,
+                Some(content_type) => Arrival {
+                    content_type: content_type.to_owned(),
+                    ..arrival
+                },
+            });
         };
         let data = given.data.map_or_else(Bytes::new, |data| {
             Bytes::copy_from_slice(data.get().as_bytes())

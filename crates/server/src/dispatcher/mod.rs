@@ -6,7 +6,7 @@
 //! commit returned. Everything else waits in the store, and a *feeder* per trigger with a backlog
 //! (`feeder`) claims what its *gate* (`gates`: pace, breaker, pauses) lets through as places become
 //! free (`place`). An attempt (`attempt`) ends in a settlement (`settle`), committed together with
-//! what follows from it (`consequences`); the rules are those of `core::delivery` and
+//! what follows from it (`consequences`) and what its code has gathered (`effects`); the rules are those of `core::delivery` and
 //! `core::flow`. What people do by hand is in `operate` and `invoke`. Nothing here knows where
 //! events come from.
 //!
@@ -15,6 +15,7 @@
 
 mod attempt;
 mod consequences;
+mod effects;
 mod envelope;
 mod feeder;
 mod gates;
@@ -40,7 +41,9 @@ use wakeful_core::{
     time::Timestamp,
 };
 
-use crate::{live::LiveCell, recorder::Recorder};
+pub use invoke::Caller;
+
+use crate::{attempts::Attempts, live::LiveCell, recorder::Recorder};
 use feeder::Feeder;
 use gates::Gates;
 
@@ -60,6 +63,8 @@ pub struct Parts {
     pub live: LiveCell,
     /// Where runs are written down.
     pub recorder: Recorder,
+    /// The attempts that run, for their calls back.
+    pub attempts: Attempts,
     /// Where ids come from.
     pub ids: Arc<IdSource>,
     /// The clock.

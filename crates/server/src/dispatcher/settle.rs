@@ -10,8 +10,8 @@ use wakeful_core::{
     limits,
     name::{FunctionName, TriggerId},
     port::{
-        Committed, Condition, DeadQuery, Delivery, End, ExpiredQuery, Intervention, Settled, Settlement,
-        StoreError, Transaction,
+        Committed, Condition, DeadQuery, Delivery, End, ExpiredQuery, Intervention, Settled,
+        Settlement, StoreError, Transaction,
     },
     time::Timestamp,
 };
@@ -25,14 +25,15 @@ use super::{
     submit::Prepared,
 };
 use crate::{
+    attempts::Underway,
     live::{Duty, Version},
     recorder::Ended,
 };
 
 /// The wait before a settlement that failed is tried again, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// And the longest such wait.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// An attempt that is over.
 pub(super) struct Attempted {
@@ -50,6 +51,8 @@ pub(super) struct Attempted {
     pub started_at: Timestamp,
     /// How long it took.
     pub took: Duration,
+    /// What it has gathered.
+    pub underway: Underway,
 }
 
 /// What the outcome of one delivery means.
@@ -60,7 +63,8 @@ struct Verdict {
 
 impl Inner {
     /// Settles what an attempt served, in one transaction with everything that follows from it.
-    pub(super) async fn conclude(self: &Arc<Self>, attempted: Attempted, taken: &Taken) {
+    pub(super) async fn conclude(self: &Arc<Self>, mut attempted: Attempted, taken: &Taken) {
+        let gathered = self.gathered(&mut attempted).await;
         let now = self.now();
         let verdicts: Vec<Verdict> = (attempted.deliveries.iter().zip(&attempted.outcomes))
             .map(|((delivery, _), outcome)| verdict(outcome, delivery, &attempted, now))
@@ -80,7 +84,8 @@ impl Inner {
                 })
             })
             .collect();
-        let follows = self.consequences(&concluded);
+        let mut follows = self.consequences(&concluded);
+        follows.extend(gathered.prepared);
         let settlements = attempted.deliveries.iter().zip(&verdicts);
         let mut transaction = Transaction {
             settlements: settlements
@@ -93,8 +98,8 @@ impl Inner {
         };
         drop(concluded);
         depend(&mut transaction, &follows);
-        match self.insist(transaction).await {
-            Ok(committed) => {
+        match self.insist_on(transaction, follows, gathered.staged).await {
+            Ok((committed, follows)) => {
                 let settled = committed.settled.clone();
                 self.begin(follows, committed);
                 self.settled(attempted, verdicts, &settled, taken, now)
@@ -354,7 +359,10 @@ impl Inner {
             };
             let Some(last) = dead.last() else { return };
             query.before = Some(last.id);
-            for delivery in dead.iter().filter(|delivery| self.somebody_listens(delivery)) {
+            for delivery in dead
+                .iter()
+                .filter(|delivery| self.somebody_listens(delivery))
+            {
                 let event = self.parts.store.event(delivery.event).await.ok().flatten();
                 let how = How::Dead(DeadReason::OutcomeUnknown, delivery.failure.as_ref());
                 let follows = self.consequences_of(delivery, event.as_ref(), how);
@@ -411,7 +419,11 @@ fn how<'a>(outcome: &'a Result<Bytes, Failure>, end: &End) -> Option<How<'a>> {
     }
 }
 
-/// Whether trying again may help. After `Unknown` and `Closed` only a restart does.
+/// Whether trying the same again may help. After `Unknown` and `Closed` only a restart does, and
+/// after `Conflict` it is to be worked out anew.
 const fn may_pass(error: &StoreError) -> bool {
-    !matches!(error, StoreError::Unknown(_) | StoreError::Closed)
+    !matches!(
+        error,
+        StoreError::Unknown(_) | StoreError::Closed | StoreError::Conflict(_)
+    )
 }

@@ -212,6 +212,7 @@ impl Bench {
             store: Arc::clone(&store) as Arc<dyn Store>,
             live: live.clone(),
             recorder: recorder.clone(),
+            attempts: Attempts::default(),
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             runtime: Handle::current(),

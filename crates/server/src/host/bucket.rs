@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 use wakeful_core::{
     delivery::{Failure, FailureKind},
     manifest::Resource,
-    name::BucketName,
+    name::{BucketName, FunctionName},
     project::Level,
 };
 use wakeful_objects::{
     Body as ObjectBody, BodyError, ByteRange, Expect, Headers, ListQuery, ObjectError, ObjectInfo,
+    Staged,
 };
 use wakeful_workers::{Body, HostCall, HostError, HostErrorCode, HostReply};
 
-use super::{HostCalls, error_of, params, reply, reply_with};
+use super::{HostCalls, denied, error_of, params, reply, reply_with};
 
 #[derive(Deserialize)]
 struct KeyParams {
@@ -26,8 +27,8 @@ struct KeyParams {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PutParams {
-    bucket: BucketName,
+pub(super) struct PutParams {
+    pub(super) bucket: BucketName,
     key: String,
     content_type: Option<String>,
     #[serde(default)]
@@ -54,10 +55,41 @@ struct Described {
     metadata: BTreeMap<String, String>,
 }
 
+/// What was stored.
 #[derive(Serialize)]
-struct Put {
+pub(super) struct Stored {
     etag: String,
     size: u64,
+}
+
+impl Stored {
+    /// Of an object that nobody sees yet.
+    pub(super) fn of(staged: &Staged) -> Self {
+        let (etag, size) = staged.described().unwrap_or_default();
+        Self {
+            etag: etag.to_owned(),
+            size,
+        }
+    }
+}
+
+impl PutParams {
+    /// Where the object goes, its headers, and its bytes.
+    pub(super) fn into_parts(self, body: Body) -> (BucketName, String, Headers, ObjectBody) {
+        let headers = Headers {
+            content_type: self.content_type,
+            user: self.metadata,
+            ..Headers::default()
+        };
+        let body = match body {
+            Body::Full(bytes) => ObjectBody::from(bytes),
+            Body::Stream(stream) => {
+                let broke = |failure: Failure| BodyError::Broken(failure.message);
+                ObjectBody::new(stream.map(move |piece| piece.map_err(broke)))
+            }
+        };
+        (self.bucket, self.key, headers, body)
+    }
 }
 
 #[derive(Serialize)]
@@ -94,19 +126,23 @@ impl HostCalls {
         }
     }
 
-    fn may(&self, call: &HostCall, bucket: &BucketName, level: Level) -> Result<(), HostError> {
+    pub(super) fn may(
+        &self,
+        function: &FunctionName,
+        bucket: &BucketName,
+        level: Level,
+    ) -> Result<(), HostError> {
         let resource = Resource::Bucket(bucket.clone());
-        let checked = self.grants.check(&call.function, &resource, level);
-        checked
-            .map(|_| ())
-            .map_err(|why| error_of(HostErrorCode::Denied, why))
+        let checked = self.parts.grants.check(function, &resource, level);
+        checked.map(drop).map_err(denied)
     }
 
     async fn get(&self, call: HostCall) -> Result<HostReply, HostError> {
         let KeyParams { bucket, key, range } = params(&call)?;
-        self.may(&call, &bucket, Level::Read)?;
+        self.may(&call.function, &bucket, Level::Read)?;
         let range = range.map(|(first, last)| ByteRange::From { first, last });
         let found = self
+            .parts
             .buckets
             .get(&bucket, &key, range)
             .await
@@ -119,39 +155,22 @@ impl HostCalls {
 
     async fn head(&self, call: HostCall) -> Result<HostReply, HostError> {
         let KeyParams { bucket, key, .. } = params(&call)?;
-        self.may(&call, &bucket, Level::Read)?;
-        let found = self.buckets.head(&bucket, &key).await.map_err(host_error)?;
+        self.may(&call.function, &bucket, Level::Read)?;
+        let buckets = &self.parts.buckets;
+        let found = buckets.head(&bucket, &key).await.map_err(host_error)?;
         reply(&described(
             found.ok_or_else(|| no_such_object(&bucket, &key))?,
         ))
     }
 
     async fn put(&self, call: HostCall) -> Result<HostReply, HostError> {
-        let PutParams {
-            bucket,
-            key,
-            content_type,
-            metadata,
-        } = params(&call)?;
-        self.may(&call, &bucket, Level::Write)?;
-        let headers = Headers {
-            content_type,
-            user: metadata,
-            ..Headers::default()
-        };
-        let body = match call.body {
-            Body::Full(bytes) => ObjectBody::from(bytes),
-            Body::Stream(stream) => {
-                let broke = |failure: Failure| BodyError::Broken(failure.message);
-                ObjectBody::new(stream.map(move |piece| piece.map_err(broke)))
-            }
-        };
-        let written = self
-            .buckets
-            .put(&bucket, &key, headers, body, Expect::Anything)
-            .await;
-        let info = written.map_err(host_error)?.info;
-        reply(&Put {
+        let given: PutParams = params(&call)?;
+        self.may(&call.function, &given.bucket, Level::Write)?;
+        let buckets = self.parts.buckets.caused_by(self.cause(&call));
+        let (bucket, key, headers, body) = given.into_parts(call.body);
+        let written = buckets.put(&bucket, &key, headers, body, Expect::Anything);
+        let info = written.await.map_err(host_error)?.info;
+        reply(&Stored {
             etag: info.etag,
             size: info.size,
         })
@@ -159,12 +178,9 @@ impl HostCalls {
 
     async fn remove(&self, call: HostCall) -> Result<HostReply, HostError> {
         let KeyParams { bucket, key, .. } = params(&call)?;
-        self.may(&call, &bucket, Level::Write)?;
-        let removed = self
-            .buckets
-            .remove(&bucket, &key)
-            .await
-            .map_err(host_error)?;
+        self.may(&call.function, &bucket, Level::Write)?;
+        let buckets = self.parts.buckets.caused_by(self.cause(&call));
+        let removed = buckets.remove(&bucket, &key).await.map_err(host_error)?;
         reply(&Removed { removed })
     }
 
@@ -175,7 +191,7 @@ impl HostCalls {
             after,
             limit,
         } = params(&call)?;
-        self.may(&call, &bucket, Level::Read)?;
+        self.may(&call.function, &bucket, Level::Read)?;
         let limit = limit.unwrap_or(PAGE);
         let query = ListQuery {
             prefix,
@@ -184,6 +200,7 @@ impl HostCalls {
             limit,
         };
         let page = self
+            .parts
             .buckets
             .list(&bucket, query)
             .await
@@ -218,7 +235,7 @@ fn no_such_object(bucket: &BucketName, key: &str) -> HostError {
     )
 }
 
-fn host_error(error: ObjectError) -> HostError {
+pub(super) fn host_error(error: ObjectError) -> HostError {
     let code = match &error {
         ObjectError::NoSuchBucket { .. } | ObjectError::NoSuchKey { .. } => HostErrorCode::NotFound,
         ObjectError::Precondition { .. } | ObjectError::Contended { .. } => HostErrorCode::Conflict,

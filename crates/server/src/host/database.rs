@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use wakeful_core::{manifest::Resource, name::DatabaseName, project::Level};
+use wakeful_core::{
+    manifest::Resource,
+    name::{DatabaseName, FunctionName},
+    project::Level,
+};
 use wakeful_databases::{ErrorCode, Owner, Query, QueryError, TxId};
 use wakeful_workers::{Body, HostCall, HostError, HostErrorCode, HostReply};
 
-use super::{HostCalls, error_of, invalid, owner, params, reply};
+use super::{HostCalls, Nothing, denied, error_of, invalid, owner, params, reply};
 
 #[derive(Deserialize)]
 struct QueryParams {
@@ -27,23 +31,18 @@ struct Begun {
     tx: u64,
 }
 
-#[derive(Serialize)]
-struct Nothing {}
-
 impl HostCalls {
     pub(super) async fn database(&self, call: HostCall) -> Result<HostReply, HostError> {
         if call.op == "db.query" {
             return self.query(call).await;
         }
         let TxParams { database, tx } = params(&call)?;
-        let resource = Resource::Database(database.clone());
-        self.grants
-            .check(&call.function, &resource, Level::Write)
-            .map_err(|why| error_of(HostErrorCode::Denied, why))?;
+        self.may_use(&call.function, &database, Level::Write)?;
         let owner = owner_of(&call)?;
         if call.op == "db.begin" {
             self.open.lock().insert(owner);
             let TxId(tx) = self
+                .parts
                 .databases
                 .begin(&database, owner)
                 .await
@@ -51,12 +50,27 @@ impl HostCalls {
             return reply(&Begun { tx });
         }
         let tx = TxId(tx.ok_or_else(|| invalid(format!("{}: `tx` is missing", call.op)))?);
+        let attempt = call.run.and_then(|key| self.parts.attempts.find(key));
+        if attempt.is_some_and(|attempt| attempt.owns(tx)) {
+            return Err(invalid("this transaction ends with its once()"));
+        }
         match call.op.as_str() {
-            "db.commit" => self.databases.commit(tx, owner).await,
-            _ => self.databases.rollback(tx, owner).await,
+            "db.commit" => self.parts.databases.commit(tx, owner).await,
+            _ => self.parts.databases.rollback(tx, owner).await,
         }
         .map_err(host_error)?;
         reply(&Nothing {})
+    }
+
+    pub(super) fn may_use(
+        &self,
+        function: &FunctionName,
+        database: &DatabaseName,
+        level: Level,
+    ) -> Result<Level, HostError> {
+        let resource = Resource::Database(database.clone());
+        let checked = self.parts.grants.check(function, &resource, level);
+        checked.map_err(denied)
     }
 
     /// Reading is tried with reading rights. Where a statement turns out to write, the right to
@@ -68,12 +82,7 @@ impl HostCalls {
             params,
             tx,
         } = params(&call)?;
-        let resource = Resource::Database(database.clone());
-        let denied = |why| error_of(HostErrorCode::Denied, why);
-        let level = self
-            .grants
-            .check(&call.function, &resource, Level::Read)
-            .map_err(denied)?;
+        let level = self.may_use(&call.function, &database, Level::Read)?;
         let owner = call.run.map_or(Owner(0), owner);
         let query = |access| Query {
             database: &database,
@@ -83,13 +92,13 @@ impl HostCalls {
             tx: tx.map(TxId),
             owner,
         };
-        let result = match self.databases.query(query(level)).await {
+        let databases = &self.parts.databases;
+        let result = match databases.query(query(level)).await {
             Err(error) if error.code == ErrorCode::Denied && level == Level::Read => {
                 let level = self
-                    .grants
-                    .check(&call.function, &resource, Level::Write)
+                    .may_use(&call.function, &database, Level::Write)
                     .map_err(|why| denied(format!("{}; {why}", error.message)))?;
-                self.databases.query(query(level)).await
+                databases.query(query(level)).await
             }
             other => other,
         };
@@ -107,7 +116,7 @@ fn owner_of(call: &HostCall) -> Result<Owner, HostError> {
     })
 }
 
-fn host_error(error: QueryError) -> HostError {
+pub(super) fn host_error(error: QueryError) -> HostError {
     let code = match error.code {
         ErrorCode::NotFound => HostErrorCode::NotFound,
         ErrorCode::Denied => HostErrorCode::Denied,

@@ -64,9 +64,13 @@ impl Grants {
     /// Whether the function may publish `topic`; else a text that says what to write.
     pub fn publish(&self, function: &FunctionName, topic: &TopicName) -> Result<(), String> {
         let live = self.live.load();
-        let declared = live
-            .version(function)
-            .is_some_and(|live| live.function.access.topics.iter().any(|it| it.matches(topic)));
+        let declared = live.version(function).is_some_and(|live| {
+            live.function
+                .access
+                .topics
+                .iter()
+                .any(|it| it.matches(topic))
+        });
         if declared {
             return Ok(());
         }
@@ -156,7 +160,10 @@ fn line(access: &Undeclared) -> String {
         Resource::Function(name) => format!("function = [\"{name}\"]"),
         leveled => format!("{} = \"{}\"", key(leveled), level_word(access.level)),
     };
-    format!("add `access = {{ {entry} }}` to [function.{}]", access.function)
+    format!(
+        "add `access = {{ {entry} }}` to [function.{}]",
+        access.function
+    )
 }
 
 /// What `dev` says about access that it let pass.

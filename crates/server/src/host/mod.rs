@@ -2,10 +2,16 @@
 //!
 //! Who calls is what the server knows of the worker, never what the worker says. What a function
 //! may touch stands in `access`; in `dev`, what does not stand there works and is reported.
+//! What a call makes happen carries its cause: the run that calls, and the event it runs for.
 
 mod bucket;
 mod database;
 mod grants;
+mod invoke;
+mod message;
+mod once;
+mod publish;
+mod wishes;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -14,36 +20,63 @@ use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 use wakeful_core::{
+    event::Lineage,
     id::RunId,
     name::{FunctionName, Scope},
+    port::{Clock, Store},
+    time::Timestamp,
 };
 use wakeful_databases::{Databases, Owner};
 use wakeful_objects::Buckets;
 use wakeful_workers::{Body, Host, HostCall, HostError, HostErrorCode, HostFuture, HostReply};
 
+use crate::{attempts::Attempts, dispatcher::Dispatcher, live::LiveCell, recorder::Recorder};
 pub use grants::{Grants, advice};
+use once::Cursors;
+
+/// What calls are answered with.
+pub struct Parts {
+    /// The scope of all functions.
+    pub scope: Scope,
+    /// The versions that are live.
+    pub live: LiveCell,
+    /// The buckets.
+    pub buckets: Buckets,
+    /// The databases.
+    pub databases: Databases,
+    /// What functions may touch.
+    pub grants: Grants,
+    /// Takes in what functions publish and whom they invoke.
+    pub dispatcher: Dispatcher,
+    /// The attempts that call.
+    pub attempts: Attempts,
+    /// What is owed still.
+    pub store: Arc<dyn Store>,
+    /// Knows what no failure may tell.
+    pub recorder: Recorder,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where blocking and longer work lives: not on the data path.
+    pub runtime: Handle,
+}
 
 /// Answers the calls of user code. Cheap to clone.
 #[derive(Clone)]
 pub struct HostCalls {
-    buckets: Buckets,
-    databases: Databases,
-    grants: Grants,
+    parts: Arc<Parts>,
     /// The attempts that have begun transactions.
     open: Arc<Mutex<HashSet<Owner>>>,
-    /// Where blocking and longer work lives: not on the data path.
-    runtime: Handle,
+    /// How far memories of gatherings were looked through.
+    cursors: Arc<Cursors>,
 }
 
 impl HostCalls {
-    /// Calls into these resources, within what `grants` allows.
-    pub fn new(buckets: Buckets, databases: Databases, grants: Grants, runtime: Handle) -> Self {
+    /// Calls into these parts.
+    pub fn new(parts: Parts) -> Self {
         Self {
-            buckets,
-            databases,
-            grants,
+            parts: Arc::new(parts),
             open: Arc::default(),
-            runtime,
+            cursors: Arc::default(),
         }
     }
 
@@ -53,15 +86,30 @@ impl HostCalls {
             "bucket.get" | "bucket.head" | "bucket.put" | "bucket.remove" | "bucket.list" => {
                 self.bucket(call).await
             }
+            "publish" => self.publish(call).await,
+            "invoke" => self.invoke(call).await,
+            "once.begin" | "once.publish" | "once.invoke" | "once.put" | "once.remove"
+            | "once.commit" | "once.abort" => self.once(call).await,
             other => Err(invalid(format!("there is no operation `{other}`"))),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    /// What causes what this call makes happen.
+    fn cause(&self, call: &HostCall) -> Lineage {
+        let attempts = &self.parts.attempts;
+        call.run
+            .map_or_else(Lineage::default, |key| attempts.cause(key))
     }
 }
 
 impl Host for HostCalls {
     fn call(&self, call: HostCall) -> HostFuture {
         let this = self.clone();
-        let task = self.runtime.spawn(this.answer(call));
+        let task = self.parts.runtime.spawn(this.answer(call));
         let abort = AbortOnDrop(task.abort_handle());
         Box::pin(async move {
             let answer = task.await;
@@ -76,10 +124,12 @@ impl Host for HostCalls {
     }
 
     fn ended(&self, _scope: &Scope, _function: &FunctionName, run: RunId, attempt: u32) {
+        self.parts.attempts.ended((run, attempt));
         let owner = owner((run, attempt));
         if self.open.lock().remove(&owner) {
-            let databases = self.databases.clone();
-            self.runtime
+            let databases = self.parts.databases.clone();
+            self.parts
+                .runtime
                 .spawn(async move { databases.release(owner).await });
         }
     }
@@ -110,6 +160,10 @@ fn invalid(message: impl Into<String>) -> HostError {
     error_of(HostErrorCode::Invalid, message)
 }
 
+fn denied(message: impl Into<String>) -> HostError {
+    error_of(HostErrorCode::Denied, message)
+}
+
 fn params<T: DeserializeOwned>(call: &HostCall) -> Result<T, HostError> {
     serde_json::from_slice(&call.params)
         .map_err(|error| invalid(format!("{}: wrong parameters: {error}", call.op)))
@@ -128,20 +182,6 @@ fn reply_with(head: &impl Serialize, body: Body) -> Result<HostReply, HostError>
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn no_two_attempts_share_an_owner() {
-        let runs = [1, 2, 3, i64::MAX].map(RunId::from_raw);
-        let attempts = (1..200).chain([u32::MAX]);
-        let owners: HashSet<Owner> = attempts
-            .flat_map(|attempt| runs.map(|run| owner((run, attempt))))
-            .collect();
-        assert_eq!(owners.len(), 200 * runs.len());
-        assert!(!owners.contains(&Owner(0)), "that is nobody's");
-    }
-}
+/// The answer of what has nothing to say.
+#[derive(Serialize)]
+struct Nothing {}

@@ -17,12 +17,13 @@ use wakeful_workers::{Workers, install_runtime};
 use super::{database_urls::DatabaseUrls, ground::Ground, listeners::Listeners};
 use crate::{
     addresses::Addresses,
+    attempts::Attempts,
     data_plane::DataPlane,
     deploy::{
         Apply, Builder, BuilderOptions, Deployer, Draining, Relevance, Report, Reporter, States,
     },
     dispatcher::{self, Dispatcher},
-    host::{Grants, HostCalls},
+    host::{self, Grants, HostCalls},
     live::{Live, LiveCell},
     options::ServeOptions,
     recorder::Recorder,
@@ -66,11 +67,13 @@ impl Server {
         let live = LiveCell::new(Live::new(nothing_yet(project), Vec::new()));
         let recorder = Recorder::new(ground.history.clone(), Arc::clone(&ground.vault));
         let store: Arc<dyn Store> = Arc::new(ground.store.clone());
+        let attempts = Attempts::default();
         let dispatcher = Dispatcher::new(dispatcher::Parts {
             scope: scope.clone(),
             store: Arc::clone(&store),
             live: live.clone(),
             recorder: recorder.clone(),
+            attempts: attempts.clone(),
             ids: Arc::clone(&ground.ids),
             clock: Arc::clone(&ground.clock),
             runtime: data_plane.handle().clone(),
@@ -95,12 +98,19 @@ impl Server {
             }
         };
         let grants = Grants::new(live.clone(), options.mode, Arc::new(on_undeclared));
-        let host = HostCalls::new(
-            buckets.clone(),
-            databases.clone(),
-            grants.clone(),
-            Handle::current(),
-        );
+        let host = HostCalls::new(host::Parts {
+            scope: scope.clone(),
+            live: live.clone(),
+            buckets: buckets.clone(),
+            databases: databases.clone(),
+            grants: grants.clone(),
+            dispatcher: dispatcher.clone(),
+            attempts,
+            store: Arc::clone(&store),
+            recorder: recorder.clone(),
+            clock: Arc::clone(&ground.clock),
+            runtime: Handle::current(),
+        });
         let bootstrap = install_runtime(&ground.data)
             .context("the worker's bootstrap could not be written to the data folder")?;
         let workers = {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 use wakeful_core::name::TableName;
 
-use super::super::names::OURS;
+use super::super::names::is_ours;
 
 /// A table as the database has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) fn find(conn: &Connection, name: &TableName) -> rusqlite::Result<Foun
         "shadow" => return refused("it belongs to a virtual table"),
         _ => {}
     }
-    if name.starts_with("sqlite_") || name.starts_with(OURS) {
+    if name.starts_with("sqlite_") || is_ours(&name) {
         return refused("it is an internal table");
     }
     describe(conn, name, without_rowid)

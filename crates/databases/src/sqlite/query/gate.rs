@@ -17,7 +17,7 @@ use rusqlite::{
 };
 use wakeful_core::project::Level;
 
-use super::super::names::OURS;
+use super::super::names::{ONCE, is_ours};
 
 /// How long SQLite itself waits for a lock before we look whether someone still waits for us.
 const BUSY: Duration = Duration::from_millis(50);
@@ -239,7 +239,7 @@ fn refusal(role: Role, action: &AuthAction<'_>) -> Option<String> {
     Some(why)
 }
 
-/// Why what belongs to change capture is not for functions, and why nothing else may be called
+/// Why what belongs to us is not for functions, and why nothing else may be called
 /// like it. (Its triggers may be dropped: they go with the tables that they are on.)
 fn ours_refusal(action: &AuthAction<'_>) -> Option<String> {
     let names = match action {
@@ -271,13 +271,11 @@ fn ours_refusal(action: &AuthAction<'_>) -> Option<String> {
         _ => return None,
     };
     let ours = names.into_iter().flatten().find(|name| is_ours(name))?;
-    Some(format!("`{ours}` belongs to change capture"))
-}
-
-/// Whether a name is one of change capture, in whatever letters.
-fn is_ours(name: &str) -> bool {
-    let start = name.as_bytes().get(..OURS.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+    let owner = match ours.eq_ignore_ascii_case(ONCE) {
+        true => "context.once()",
+        false => "change capture",
+    };
+    Some(format!("`{ours}` belongs to {owner}"))
 }
 
 fn pragma_refusal(role: Role, name: &str, value: Option<&str>) -> Option<String> {

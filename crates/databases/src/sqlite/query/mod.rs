@@ -2,6 +2,7 @@
 
 mod failure;
 mod gate;
+mod once;
 mod params;
 mod pool;
 mod run;

@@ -206,6 +206,12 @@ impl WriterSession {
         result
     }
 
+    /// Runs what is ours within the open transaction; `None` when there is none.
+    pub(super) fn ours_within<T>(&mut self, work: impl FnOnce(&Connection) -> T) -> Option<T> {
+        let opened = self.opened.as_ref().filter(|_| self.is_open())?;
+        Some(opened.conn.ours(work))
+    }
+
     /// Commits. When that fails, everything is rolled back.
     pub(crate) fn commit(&mut self, stop: &Stop, patience: Duration) -> Result<(), QueryError> {
         let Some(opened) = self.opened.as_ref().filter(|_| self.is_open()) else {
