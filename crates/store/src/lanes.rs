@@ -220,13 +220,10 @@ pub(crate) fn requeued<T: Table>(table: &mut T, queued: &Member) -> Result<(), T
         let sooner = table
             .first_unseated(room)?
             .is_some_and(|other| other < queued.rank());
-        if sooner || table.taken(room, limit.saturating_add(1))? {
-            table.put(
-                queued.run,
-                queued.trigger,
-                Place::Queued,
-                Place::Concurrency,
-            )?;
+        if (sooner || table.taken(room, limit.saturating_add(1))?)
+            && let Some((_, last)) = table.last_queued(room)?
+        {
+            table.put(last, room.trigger, Place::Queued, Place::Concurrency)?;
             fill(table, room, limits::RELEASE_STEP)?;
         }
     }

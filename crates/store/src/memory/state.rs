@@ -8,8 +8,8 @@ use wakeful_core::{
     id::{EventId, RunId},
     name::{Scope, TriggerId},
     port::{
-        Checkpoint, CheckpointKey, Committed, Condition, Ended, Ending, Epoch, NewDelivery, Pause,
-        Settled, StoreError, StoreStats, Sweep, Transaction,
+        Checkpoint, CheckpointKey, Committed, Condition, Ended, Ending, Epoch, NewDelivery,
+        ObjectChange, Pause, Settled, StoreError, StoreStats, Sweep, Transaction,
     },
     time::Timestamp,
 };
@@ -63,17 +63,17 @@ impl State {
             Condition::IfApplied if self.is_sure_to_apply(&transaction) => None,
             Condition::IfApplied => Some(Box::new(self.clone())),
         };
+        let Some(before) = before else {
+            let index = self.changed_index(&transaction.objects)?;
+            let committed = self.apply(transaction, &mut 0)?;
+            self.index = index.unwrap_or_else(|| std::mem::take(&mut self.index));
+            return Ok(committed);
+        };
+        let objects = transaction.objects.clone();
         let settlements = transaction.settlements.len();
         let mut ignored = 0;
-        let applied = self.apply(transaction, &mut ignored);
-        let Some(before) = before else {
-            return applied;
-        };
-        let in_vain = match &applied {
-            Ok(committed) => ignored > 0 || committed.settled.contains(&Settled::Stale),
-            Err(_) => return applied,
-        };
-        if in_vain {
+        let committed = self.apply(transaction, &mut ignored)?;
+        if ignored > 0 || committed.settled.contains(&Settled::Stale) {
             *self = *before;
             self.stats.commits += 1;
             self.stats.syncs += 1;
@@ -83,7 +83,26 @@ impl State {
                 ..Committed::default()
             });
         }
-        applied
+        match self.changed_index(&objects) {
+            Ok(index) => self.index = index.unwrap_or_else(|| std::mem::take(&mut self.index)),
+            Err(conflict) => {
+                *self = *before;
+                return Err(conflict);
+            }
+        }
+        Ok(committed)
+    }
+
+    /// The object index as `changes` make it; `None` when there are none.
+    fn changed_index(&self, changes: &[ObjectChange]) -> Result<Option<Index>, StoreError> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let mut next = self.index.clone();
+        for change in changes.iter().cloned() {
+            next.apply(change)?;
+        }
+        Ok(Some(next))
     }
 
     /// Whether a transaction with a condition needs no copy to go back to: it ends different
@@ -98,24 +117,16 @@ impl State {
                 .all(|settlement| self.holds(settlement.claim) && runs.insert(settlement.claim.run))
     }
 
+    /// Applies everything but the objects; after an error nothing of it.
     fn apply(
         &mut self,
         transaction: Transaction,
         ignored: &mut usize,
     ) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
-        let mut index = None;
-        if !transaction.objects.is_empty() && self.is_in_time(&transaction) {
-            let mut next = self.index.clone();
-            for change in transaction.objects.iter().cloned() {
-                next.apply(change)?;
-            }
-            index = Some(next);
-        }
         let deliveries = self.admit(&transaction, &mut committed)?;
         // Nothing can be refused from here on.
         self.greatest = self.greatest.max(greatest_in(&transaction));
-        self.index = index.unwrap_or_else(|| std::mem::take(&mut self.index));
         self.keep(transaction.events);
         for (new, first) in deliveries {
             match first {
@@ -144,13 +155,6 @@ impl State {
         self.stats.syncs += 1;
         self.stats.duplicates += committed.duplicates.len() as u64;
         Ok(committed)
-    }
-
-    /// Whether the objects of a transaction count: with a condition, settlements come first.
-    fn is_in_time(&self, transaction: &Transaction) -> bool {
-        let holds = |claim| self.holds(claim) || is_born_in(transaction, claim);
-        transaction.condition == Condition::Always
-            || (transaction.settlements.iter()).all(|settlement| holds(settlement.claim))
     }
 
     fn released(&mut self) -> Vec<TriggerId> {
@@ -289,12 +293,4 @@ impl State {
             ..self.stats.clone()
         }
     }
-}
-
-/// Whether a claim is that of a delivery that is born claimed in the same transaction.
-fn is_born_in(transaction: &Transaction, claim: wakeful_core::port::Claim) -> bool {
-    let deliveries = &transaction.deliveries;
-    deliveries
-        .iter()
-        .any(|new| new.id == claim.run && new.claimed && claim.start == 1)
 }
