@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("workers", &["core"]),
     ("sources", &["core"]),
     ("toolchain", &["core"]),
+    ("simulation", &["core", "store"]),
     (
         "server",
         &[

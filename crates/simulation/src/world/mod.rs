@@ -1,0 +1,629 @@
+//! The simulated world: a clock, a queue of things to happen, and a server that lives and dies.
+//!
+//! The server's part (`submit`, `feeder`, `attempt`, `operate`) follows the dispatcher of
+//! `wakeful-server` step by step: where that one waits for the store, a worker or a timer, this one
+//! returns to the queue, and anything may happen in between. All decisions are those of
+//! `wakeful-core`.
+
+mod attempt;
+mod feeder;
+mod operate;
+mod places;
+mod submit;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use wakeful_core::{
+    flow::{Gate, Turn, Unpark},
+    id::{IdSource, RunId},
+    port::{Committed, Intervention, Parked, Store, StoreError, Transaction},
+    time::Timestamp,
+};
+
+use crate::{
+    dice::Dice,
+    disk::{Around, Disk, Gone, now},
+    model::{Model, Rules},
+    mutation::Mutation,
+    scenario::{Scenario, Spec},
+    trace::Trace,
+};
+use attempt::Attempt;
+use feeder::Feeder;
+use places::Pool;
+
+/// The time at which every simulation begins.
+const BEGIN: i64 = 1_700_000_000_000;
+/// Happenings after which a simulation that has not come to rest never will.
+const MOST_STEPS: u64 = 150_000;
+/// The longest a simulation may take to come to rest, milliseconds: what waits may wait for a day
+/// that the clock was set back by, and then for its age.
+const MOST_TIME: i64 = 5 * 24 * 3_600_000;
+/// How often the model is compared with the store, in happenings.
+const AUDIT_EVERY: u64 = 64;
+
+/// Something that will happen.
+#[derive(Debug)]
+enum Happening {
+    /// A source hands in something.
+    Arrive,
+    /// Sources hand in again what they were not told to be on disk.
+    Again,
+    /// The submission is at the disk.
+    Submit(Box<submit::Submission>),
+    /// A feeder goes on.
+    Feed { trigger: usize, token: u64 },
+    /// A feeder's claim is at the disk.
+    Claim(Box<feeder::Claiming>),
+    /// User code ends.
+    End { attempt: u64 },
+    /// A settlement is at the disk.
+    Settle { attempt: u64, pause: i64 },
+    /// A change that must be made is tried again.
+    Insist(Box<Transaction>, usize, i64),
+    /// A worker process dies.
+    WorkerDies,
+    /// Somebody does something.
+    Operate,
+    /// Somebody ends a pause.
+    Resume(usize, Option<String>),
+    /// A version that loads takes over.
+    Deploy(usize),
+    /// Somebody discards what blocks others.
+    Tend,
+    /// The clock is set.
+    SetClock,
+    /// The disk fills, or gets space back.
+    Disk,
+    /// The server is killed.
+    Kill,
+    /// It starts again.
+    Start,
+    /// What grew too old is looked for.
+    Expire,
+    /// A settlement of an earlier life arrives.
+    Haunt(Box<Transaction>),
+    /// Faults and arrivals are over.
+    Calm,
+}
+
+/// The server while it lives.
+struct Server {
+    gates: Vec<Gate>,
+    feeders: BTreeMap<usize, Feeder>,
+    pools: Vec<Pool>,
+    attempts: BTreeMap<u64, Attempt>,
+}
+
+/// One simulation.
+pub(crate) struct World {
+    dice: Dice,
+    scenario: Scenario,
+    mutation: Option<Mutation>,
+    disk: Disk,
+    pub(crate) model: Model,
+    pub(crate) trace: Trace,
+    server: Option<Server>,
+    /// Counts the lives of the server: happenings of an earlier one are void.
+    life: u32,
+    queue: BTreeMap<(i64, u64), (Option<u32>, Happening)>,
+    sequence: u64,
+    /// Milliseconds since the beginning, as a stopwatch would count them.
+    clock: i64,
+    /// How far the clock on the wall is ahead.
+    ahead: i64,
+    /// Milliseconds that the clock on the wall went forward, in all.
+    steady: i64,
+    calm: bool,
+    /// The code of a trigger's function cannot be loaded.
+    broken_code: Vec<bool>,
+    versions: Vec<u64>,
+    pauses: BTreeSet<(usize, Option<String>)>,
+    /// Events that a source has not been told are on disk: it hands them in again.
+    unsure: Vec<submit::Sent>,
+    sent: u64,
+    ids: IdSource,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, keep: bool, mutation: Option<Mutation>) -> Self {
+        let mut dice = Dice::new(seed);
+        let scenario = Scenario::draw(&mut dice);
+        let rules = scenario.specs.iter();
+        let rules = rules.map(|spec| Rules::new(spec.trigger.clone(), Arc::clone(&spec.flow)));
+        let model = Model::new(rules.collect());
+        let triggers = scenario.specs.len();
+        let mut world = Self {
+            disk: Disk::new(scenario.faults, mutation),
+            model,
+            trace: Trace::new(keep),
+            dice,
+            mutation,
+            server: None,
+            life: 0,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            clock: 0,
+            ahead: 0,
+            steady: 0,
+            calm: false,
+            broken_code: vec![false; triggers],
+            versions: vec![1; triggers],
+            pauses: BTreeSet::new(),
+            unsure: Vec::new(),
+            sent: 0,
+            ids: IdSource::after(0),
+            scenario,
+        };
+        for spec in &world.scenario.specs {
+            let (flow, retry) = (&spec.flow, &spec.retry);
+            let line = format!("{} {flow:?} {retry:?}", spec.trigger);
+            world.trace.write(0, format_args!("trigger {line}"));
+        }
+        world.schedule();
+        world
+    }
+
+    /// What is known from the beginning.
+    fn schedule(&mut self) {
+        self.later(0, Happening::Start);
+        let calm = self.scenario.calm;
+        for _ in 0..self.scenario.arrivals {
+            let at = self.moment_before(calm);
+            self.later(at, Happening::Arrive);
+        }
+        for _ in 0..self.dice.below(8) {
+            let at = self.moment_before(calm);
+            self.later(at, Happening::Operate);
+        }
+        let faults = self.scenario.faults;
+        let kills = if faults.crash > 0 {
+            self.dice.below(3)
+        } else {
+            0
+        };
+        for _ in 0..kills {
+            let at = self.moment_before(calm);
+            self.later(at, Happening::Kill);
+        }
+        let deaths = if faults.worker > 0 {
+            self.dice.below(5)
+        } else {
+            0
+        };
+        for _ in 0..deaths {
+            let at = self.moment_before(calm);
+            self.later(at, Happening::WorkerDies);
+        }
+        let sets = if faults.clock {
+            self.dice.between(1, 3)
+        } else {
+            0
+        };
+        for _ in 0..sets {
+            let at = self.moment_before(calm);
+            self.later(at, Happening::SetClock);
+        }
+        let fills = if faults.full {
+            2 * self.dice.between(1, 3)
+        } else {
+            0
+        };
+        for _ in 0..fills {
+            let at = self.moment_before(calm);
+            self.later(at, Happening::Disk);
+        }
+        self.later(calm, Happening::Calm);
+        self.later(10_000, Happening::Expire);
+    }
+
+    fn moment_before(&mut self, end: i64) -> i64 {
+        let end = u64::try_from(end).unwrap_or(1).max(1);
+        i64::try_from(self.dice.below(end)).unwrap_or_default()
+    }
+
+    /// Runs to rest, or to the first thing that must not be.
+    pub(crate) fn run(&mut self) {
+        let mut steps = 0;
+        while self.model.broken.is_none() {
+            let Some((&(at, _), _)) = self.queue.first_key_value() else {
+                break;
+            };
+            let Some((_, (life, happening))) = self.queue.pop_first() else {
+                break;
+            };
+            if life.is_some_and(|life| life != self.life || self.server.is_none()) {
+                if let Happening::Submit(submission) = happening
+                    && self.dice.chance(700)
+                {
+                    self.keep(submission.sent);
+                }
+                continue;
+            }
+            self.pass(at - self.clock);
+            steps += 1;
+            self.happen(happening);
+            if steps % AUDIT_EVERY == 0 {
+                self.audit();
+            }
+            if self.is_at_rest() {
+                break;
+            }
+            let (outstanding, clock) = (self.model.outstanding(), self.clock);
+            let ends = steps < MOST_STEPS && clock < self.scenario.calm + MOST_TIME;
+            self.model.require(ends, || {
+                format!("after {steps} steps and {clock} ms {outstanding} deliveries wait")
+            });
+        }
+        self.audit();
+        let outstanding = self.model.outstanding();
+        self.model.require(outstanding == 0, || {
+            format!("nothing happens any more, and {outstanding} deliveries wait")
+        });
+        let end = self
+            .model
+            .broken
+            .clone()
+            .unwrap_or_else(|| "at rest".to_owned());
+        self.line(format_args!("{end} after {steps} steps"));
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let sources = self.unsure.is_empty();
+        self.calm && sources && self.server.is_some() && self.model.outstanding() == 0
+    }
+
+    fn audit(&mut self) {
+        let disk = &self.disk;
+        self.model.audit(|run| disk.delivery(run));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrive => self.arrive(),
+            Happening::Again => self.submit_again(),
+            Happening::Submit(submission) => self.submit(*submission),
+            Happening::Feed { trigger, token } => self.feeder_goes_on(trigger, token),
+            Happening::Claim(claiming) => self.claim(*claiming),
+            Happening::End { attempt } => self.code_ends(attempt),
+            Happening::Settle { attempt, pause } => self.settle(attempt, pause),
+            Happening::Insist(transaction, trigger, pause) => {
+                self.insist(*transaction, trigger, pause);
+            }
+            Happening::WorkerDies => self.worker_dies(),
+            Happening::Operate => self.operate(),
+            Happening::Resume(trigger, key) => self.pause((trigger, key), false),
+            Happening::Deploy(trigger) => self.deploy(trigger),
+            Happening::Tend => {
+                self.tend();
+                self.later(5000, Happening::Tend);
+            }
+            Happening::SetClock => self.set_clock(),
+            Happening::Disk => {
+                self.disk.full = !self.disk.full && !self.calm;
+                let full = self.disk.full;
+                self.line(format_args!("disk full: {full}"));
+            }
+            Happening::Kill => self.crash("killed"),
+            Happening::Start => self.start(),
+            Happening::Expire => self.expire_all(),
+            Happening::Haunt(_) if self.server.is_none() => self.later(500, happening),
+            Happening::Haunt(transaction) => {
+                let mut around = Around {
+                    dice: &mut self.dice,
+                    model: &mut self.model,
+                    trace: &mut self.trace,
+                };
+                self.disk.haunt(*transaction, &mut around);
+            }
+            Happening::Calm => self.become_calm(),
+        }
+    }
+
+    // Time.
+
+    fn pass(&mut self, ms: i64) {
+        self.clock += ms;
+        self.steady += ms;
+    }
+
+    /// The clock on the wall.
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(BEGIN + self.clock + self.ahead)
+    }
+
+    fn set_clock(&mut self) {
+        if self.calm {
+            return;
+        }
+        let by = *self.dice.pick(&[
+            -86_400_000,
+            -3_600_000,
+            -60_000,
+            -900,
+            900,
+            60_000,
+            3_600_000,
+            86_400_000,
+        ]);
+        self.ahead += by;
+        self.steady += by.max(0);
+        self.trace.count(if by < 0 {
+            "clock set back"
+        } else {
+            "clock set forward"
+        });
+        self.line(format_args!("the clock is set by {by} ms"));
+    }
+
+    fn later(&mut self, after: i64, happening: Happening) {
+        self.sequence += 1;
+        let at = (self.clock + after.max(0), self.sequence);
+        self.queue.insert(at, (None, happening));
+    }
+
+    /// The same, unless the server dies before.
+    fn soon(&mut self, after: i64, happening: Happening) {
+        self.sequence += 1;
+        let at = (self.clock + after.max(0), self.sequence);
+        self.queue.insert(at, (Some(self.life), happening));
+    }
+
+    /// A short while, as it takes to reach the disk.
+    fn hop(&mut self) -> i64 {
+        i64::try_from(self.dice.below(4)).unwrap_or_default()
+    }
+
+    fn line(&mut self, what: std::fmt::Arguments<'_>) {
+        self.trace.write(self.clock, what);
+    }
+
+    // Life and death.
+
+    fn start(&mut self) {
+        if self.server.is_some() {
+            return;
+        }
+        self.life += 1;
+        if self.life > 1 {
+            self.disk.restart(&mut self.model);
+            self.trace.count("restart");
+        }
+        self.ids = IdSource::after(self.disk.store.greatest_id());
+        let began = self.wall();
+        let gates = self.scenario.specs.iter();
+        let gates = gates.map(|spec| Gate::new(Arc::clone(&spec.flow), began));
+        let pools = self.scenario.specs.iter().map(Pool::new).collect();
+        self.server = Some(Server {
+            gates: gates.collect(),
+            feeders: BTreeMap::new(),
+            pools,
+            attempts: BTreeMap::new(),
+        });
+        let (life, epoch) = (self.life, self.disk.epoch().0);
+        self.line(format_args!("start {life}, epoch {epoch}"));
+        self.audit();
+        for trigger in 0..self.scenario.specs.len() {
+            self.regate(trigger);
+        }
+        for trigger in 0..self.scenario.specs.len() {
+            self.feed(trigger);
+        }
+    }
+
+    /// Before anything is fed: pauses, limits, what was held.
+    fn regate(&mut self, trigger: usize) {
+        let stored = now(self.disk.store.pauses()).unwrap_or_default();
+        let concerned = self.spec(trigger).trigger.clone();
+        let (whole, keys): (Vec<_>, Vec<_>) = stored
+            .into_iter()
+            .filter(|pause| pause.trigger.as_ref() == Some(&concerned))
+            .partition(|pause| pause.key.is_none());
+        if self.mutation != Some(Mutation::PauseIsIgnored)
+            && let Some(gate) = self.gate(trigger)
+        {
+            gate.set_pauses(whole.into_iter().next(), keys);
+        }
+        let mut changes: Vec<Intervention> = vec![self.limit(trigger), self.release(trigger)];
+        let turns = self.gate(trigger).map(|gate| gate.begin());
+        for turn in turns.into_iter().flatten() {
+            if let Turn::Unpark(unpark) = turn {
+                changes.push(self.unpark(trigger, unpark));
+            }
+        }
+        let transaction = Transaction {
+            interventions: changes,
+            ..Transaction::default()
+        };
+        self.insist(transaction, trigger, 100);
+    }
+
+    fn crash(&mut self, why: &str) {
+        let Some(server) = self.server.take() else {
+            return;
+        };
+        self.trace.count("crash");
+        self.line(format_args!("the server dies: {why}"));
+        let epoch = self.disk.epoch();
+        for attempt in server.attempts.into_values() {
+            if self.dice.chance(300) {
+                let haunt = attempt.as_succeeded(epoch);
+                let after = 200 + self.dice.below(8000);
+                let after = i64::try_from(after).unwrap_or(200);
+                self.later(after, Happening::Haunt(Box::new(haunt)));
+            }
+        }
+        let after = *self.dice.pick(&[1, 50, 3000]);
+        self.later(after, Happening::Start);
+    }
+
+    fn become_calm(&mut self) {
+        self.calm = true;
+        self.disk.calm();
+        self.line(format_args!("calm"));
+        let failed = self.disk.failed;
+        self.broken_code.fill(false);
+        for (trigger, key) in self.pauses.clone() {
+            self.later(1, Happening::Resume(trigger, key));
+        }
+        self.later(5000, Happening::Tend);
+        if failed {
+            self.crash("the disk failed");
+        } else {
+            for trigger in 0..self.scenario.specs.len() {
+                self.deploy(trigger);
+            }
+        }
+        self.later(1, Happening::Again);
+    }
+
+    // The disk.
+
+    fn commit(&mut self, transaction: Transaction) -> Result<Committed, StoreError> {
+        let mut around = Around {
+            dice: &mut self.dice,
+            model: &mut self.model,
+            trace: &mut self.trace,
+        };
+        match self.disk.commit(transaction, &mut around) {
+            Ok(committed) => Ok(committed),
+            Err(Gone::Refused(error)) => {
+                self.refused(&error);
+                Err(error)
+            }
+            Err(Gone::Crashed) => {
+                self.crash("at a commit");
+                Err(StoreError::Closed)
+            }
+        }
+    }
+
+    /// After a disk that failed somebody restarts the server.
+    fn refused(&mut self, error: &StoreError) {
+        self.line(format_args!("the store refuses: {error}"));
+        if matches!(error, StoreError::Unknown(_)) {
+            let after = 50 + self.hop();
+            self.soon(after, Happening::Kill);
+        }
+    }
+
+    /// Commits what must not be lost, again and again while that may help.
+    fn insist(&mut self, transaction: Transaction, trigger: usize, pause: i64) {
+        match self.commit(transaction.clone()) {
+            Ok(committed) => self.follow(trigger, &transaction, &committed),
+            Err(StoreError::Unknown(_) | StoreError::Closed) => {}
+            Err(_) => {
+                let next = (pause * 2).min(5000);
+                let again = Happening::Insist(Box::new(transaction), trigger, next);
+                self.soon(pause, again);
+            }
+        }
+    }
+
+    fn follow(&mut self, trigger: usize, transaction: &Transaction, committed: &Committed) {
+        let probes = transaction.interventions.iter().find_map(|one| match one {
+            Intervention::Unpark {
+                why: Parked::Breaker,
+                key: Some(key),
+                most: Some(1),
+                ..
+            } => Some(key),
+            _ => None,
+        });
+        if let (Some(key), true) = (probes, committed.intervened.is_empty())
+            && let Some(gate) = self.gate(trigger)
+        {
+            gate.none_parked(key);
+        }
+        self.fed_by(committed);
+        self.feed(trigger);
+    }
+
+    /// Feeds triggers of which something became ready.
+    fn fed_by(&mut self, committed: &Committed) {
+        for trigger in 0..self.scenario.specs.len() {
+            if committed.released.contains(&self.spec(trigger).trigger) {
+                self.feed(trigger);
+            }
+        }
+    }
+
+    // What everybody needs.
+
+    fn spec(&self, trigger: usize) -> &Spec {
+        &self.scenario.specs[trigger]
+    }
+
+    fn gate(&mut self, trigger: usize) -> Option<&mut Gate> {
+        self.server
+            .as_mut()
+            .map(|server| &mut server.gates[trigger])
+    }
+
+    fn limit(&self, trigger: usize) -> Intervention {
+        let spec = self.spec(trigger);
+        Intervention::Limit {
+            scope: self.scenario.scope.clone(),
+            trigger: spec.trigger.clone(),
+            limit: spec.flow.concurrency.as_ref().map(|rule| rule.limit),
+        }
+    }
+
+    fn release(&self, trigger: usize) -> Intervention {
+        Intervention::ReleaseHeld {
+            scope: self.scenario.scope.clone(),
+            function: self.spec(trigger).function.clone(),
+            live: self.version(trigger),
+            now: self.wall(),
+        }
+    }
+
+    fn version(&self, trigger: usize) -> String {
+        format!("v{}", self.versions[trigger])
+    }
+
+    fn unpark(&self, trigger: usize, unpark: Unpark) -> Intervention {
+        let scope = self.scenario.scope.clone();
+        unpark.intervention(scope, self.spec(trigger).trigger.clone(), self.wall())
+    }
+
+    /// Does what follows when a gate opens or closes.
+    fn turn(&mut self, trigger: usize, turns: Vec<Turn>) {
+        for turn in turns {
+            match turn {
+                Turn::Opened { key, failures, .. } => {
+                    self.trace.count("breaker opened");
+                    self.line(format_args!(
+                        "breaker {trigger} {key:?} opens, {failures} failed"
+                    ));
+                }
+                Turn::Closed { key } => {
+                    self.trace.count("breaker closed");
+                    self.line(format_args!("breaker {trigger} {key:?} closes"));
+                    self.feed(trigger);
+                }
+                Turn::Unpark(unpark) => {
+                    let transaction = Transaction {
+                        interventions: vec![self.unpark(trigger, unpark)],
+                        ..Transaction::default()
+                    };
+                    self.insist(transaction, trigger, 100);
+                }
+            }
+        }
+    }
+
+    fn names(&self, runs: &[RunId]) -> String {
+        let names: Vec<String> = runs.iter().map(|run| self.model.name(*run)).collect();
+        names.join(" ")
+    }
+}
+
+/// Milliseconds.
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
