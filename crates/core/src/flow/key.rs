@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::path::Path;
@@ -63,9 +63,10 @@ impl KeyExpression {
         })
     }
 
-    /// The key of an event: a text as it is, a number or boolean as JSON writes it. `None` when
-    /// one of the paths leads to nothing, to null, to an object or to an array. A key longer than
-    /// [`limits::MAX_KEY`] is cut and ends in a hash of the whole.
+    /// The key of an event: a text as it is, a number or boolean as JSON writes it, an object (such
+    /// as the key of a row) as JSON with its names sorted. `None` when one of the paths leads to
+    /// nothing, to null, to an empty object or to an array. A key longer than [`limits::MAX_KEY`]
+    /// is cut and ends in a hash of the whole.
     pub fn key_of(&self, event: &EventView<'_>) -> Option<String> {
         let mut key = String::new();
         match &*self.paths {
@@ -98,6 +99,16 @@ impl KeyExpression {
         self.paths.iter().map(|path| &*path.text)
     }
 
+    /// What the paths look for in the data: each path as it is written, the name of the field, and
+    /// the name in that, if it goes on with one.
+    pub(crate) fn fields_of_data(&self) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+        let fields = self
+            .paths
+            .iter()
+            .map(|path| (&*path.text, path.field_of_data()));
+        fields.filter_map(|(text, field)| field.map(|(name, inner)| (text, name, inner)))
+    }
+
     /// The names that only extension attributes can have.
     pub(crate) fn extensions(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().filter_map(Path::extension)
@@ -115,6 +126,7 @@ fn write_plain(seen: Seen<'_>, out: &mut String) -> Option<()> {
         }
         Seen::Integer(number) => write!(out, "{number}").ok()?,
         Seen::Json(Value::Number(number)) => write!(out, "{number}").ok()?,
+        Seen::Json(Value::Object(fields)) if !fields.is_empty() => write_object(fields, out)?,
         Seen::Json(Value::Null | Value::Array(_) | Value::Object(_))
         | Seen::Nothing
         | Seen::Event(_) => return None,
@@ -122,10 +134,35 @@ fn write_plain(seen: Seen<'_>, out: &mut String) -> Option<()> {
     Some(())
 }
 
+/// JSON in which the order of the names does not depend on who wrote the event.
+fn write_object(fields: &Map<String, Value>, out: &mut String) -> Option<()> {
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_unstable_by_key(|(name, _)| *name);
+    for (place, (name, value)) in fields.into_iter().enumerate() {
+        out.push(if place == 0 { '{' } else { ',' });
+        out.push_str(&serde_json::to_string(name).ok()?);
+        out.push(':');
+        match value {
+            Value::Object(inner) if !inner.is_empty() => write_object(inner, out)?,
+            other => write!(out, "{other}").ok()?,
+        }
+    }
+    out.push('}');
+    Some(())
+}
+
 fn write_escaped(seen: Seen<'_>, out: &mut String) -> Option<()> {
-    let Some(text) = seen.as_text() else {
+    let whole;
+    let text = match (seen.as_text(), seen) {
+        (Some(text), _) => text,
+        (None, Seen::Json(Value::Object(_))) => {
+            let mut object = String::new();
+            write_plain(seen, &mut object)?;
+            whole = object;
+            &whole
+        }
         // Neither numbers nor booleans contain what would be escaped.
-        return write_plain(seen, out);
+        (None, _) => return write_plain(seen, out),
     };
     for part in text.split_inclusive([SEPARATOR, '\\']) {
         match part.strip_suffix([SEPARATOR, '\\']) {

@@ -65,7 +65,6 @@ fn values_without_parts_are_keys() {
     check("urgent", Some("true"));
     check("level", Some("-3"));
     check("absent", None);
-    check("data", None);
     check("data.id", Some("17"));
     check("data.big", Some("12345678901234567890"));
     check("data.price", Some("1.5"));
@@ -80,12 +79,42 @@ fn values_without_parts_are_keys() {
     check("data[\"say \\\"hi\\\"\"]", Some("quoted"));
     check("data[\"0\"]", Some("zero"));
     check("data.items", None);
-    check("data.items[0]", None);
+    check("data.items[0]", Some("{\"sku\":\"x-1\"}"));
     check("data.items[0].sku", Some("x-1"));
     check("data.items[1][0]", Some("deep"));
     check("data.items[2]", None);
     check("data.id[0]", None);
     check("data.text", Some("ü|\\"));
+}
+
+/// The key of a row is an object of its columns, and large numbers are objects too.
+#[test]
+fn an_object_is_a_key_as_a_whole() {
+    let check = |data: &str, expected: Option<&str>| {
+        let mut event = event(Value::Null);
+        event.data = Bytes::from(data.to_owned());
+        assert_eq!(key(&["data.key"], &event).as_deref(), expected, "{data}");
+    };
+    check(r#"{"key": {"id": 7}}"#, Some(r#"{"id":7}"#));
+    check(
+        r#"{"key": {"b": "x", "a": {"d": [1, {}], "c": null}}}"#,
+        Some(r#"{"a":{"c":null,"d":[1,{}]},"b":"x"}"#),
+    );
+    check(
+        r#"{"key": {"a": {"c": null, "d": [1, {}]}, "b": "x"}}"#,
+        Some(r#"{"a":{"c":null,"d":[1,{}]},"b":"x"}"#),
+    );
+    check(
+        r#"{"key": {"id": {"$int": "9"}}}"#,
+        Some(r#"{"id":{"$int":"9"}}"#),
+    );
+    check(r#"{"key": {}}"#, None);
+    check(r#"{"key": [1]}"#, None);
+    let both = key(
+        &["data.key", "subject"],
+        &event(json!({ "key": { "a|": 1 } })),
+    );
+    assert_eq!(both.as_deref(), Some(r#"{"a\|":1}|a\|b"#));
 }
 
 #[test]

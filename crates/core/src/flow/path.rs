@@ -55,6 +55,20 @@ impl Path {
         seen
     }
 
+    /// The field of the data that it leads through, and what it names in that field.
+    pub(super) fn field_of_data(&self) -> Option<(&str, Option<&str>)> {
+        match &*self.steps {
+            [Step::Key(data), Step::Key(name), rest @ ..] if &**data == "data" => {
+                let inner = match rest.first() {
+                    Some(Step::Key(inner)) => Some(&**inner),
+                    _ => None,
+                };
+                Some((name, inner))
+            }
+            _ => None,
+        }
+    }
+
     /// The extension attribute that it begins with, if it does.
     pub(super) fn extension(&self) -> Option<&str> {
         match self.steps.first() {

@@ -233,8 +233,8 @@ fn answer(fields: &Fields<'_>) -> Option<Answer> {
             )
             .also(later.key_span(), "nobody waits for an answer here")
             .help(
-                "there is no answer that could be kept; what leaves out repeated requests is \
-                 dedup = \"PATH\"",
+                "there is no answer that could be kept; a request with an `Idempotency-Key` that \
+                 was taken before is left out anyway, and dedup = \"PATH\" goes by what is in it",
             ),
         );
     }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::super::{
-    duration, filter,
-    problem::Problem,
-    reader::{Fields, Item},
-    trigger::{Bases, Common, Placed},
+use super::{
+    super::{
+        duration, filter,
+        problem::Problem,
+        reader::{Fields, Item},
+        trigger::{Bases, Common, Placed},
+    },
+    shape::Shape,
 };
 use crate::{
     flow::{Destination, Flow, KeyExpression, Priority},
@@ -87,15 +90,15 @@ pub(in super::super) fn check_trigger(
         retry: &common.retry,
     };
     rules.check(bases);
-    match on {
-        On::Bucket(_) | On::Database(_) | On::Schedule(_) => {
-            rules.refuse_extensions();
-            if let Some(item) = fields.find("filter") {
-                filter::refuse_extensions(item);
-            }
+    if let On::Topic(pattern) = on {
+        rules.warn_of_waking_itself(pattern);
+    }
+    if let Some(shape) = Shape::of(on) {
+        rules.check_keys(&shape);
+        if let Some(item) = fields.find("filter") {
+            filter::refuse_extensions(item);
+            shape.check_filter(item);
         }
-        On::Topic(pattern) => rules.warn_of_waking_itself(pattern),
-        On::Http(_) | On::DeadLetters => {}
     }
 }
 
@@ -374,23 +377,23 @@ impl<'a> Rules<'_, 'a> {
         }
     }
 
-    /// Our own sources give their events no extension attributes: such a name is a mistake.
-    fn refuse_extensions(&self) {
+    /// Our own sources give their events no extension attributes: such a name is a mistake. And
+    /// what their data hold is known.
+    fn check_keys(&self, shape: &Shape) {
         for (name, key) in self.keys() {
-            let (Some(item), Some(extension)) = (self.own.find(name), key.extensions().next())
-            else {
+            let Some(item) = self.own.find(name) else {
                 continue;
             };
-            self.own.report.problem(
-                Problem::at(
-                    item.span(),
-                    format!("events of this source have no attribute `{extension}`"),
-                )
-                .help(format!(
-                    "did you mean \"data.{extension}\"? Extension attributes come with events \
-                     that are published"
-                )),
-            );
+            shape.check_key(item, key);
+            if let Some(extension) = key.extensions().next() {
+                let message = format!("events of this source have no attribute `{extension}`");
+                self.own
+                    .report
+                    .problem(Problem::at(item.span(), message).help(format!(
+                        "did you mean \"data.{extension}\"? Extension attributes come with \
+                         events that are published"
+                    )));
+            }
         }
     }
 

@@ -1,13 +1,15 @@
 //! What a function, a trigger or a route says about how deliveries flow.
 //!
 //! `order` reads what goes by a key, `pace` what goes by time, `destination` where outcomes go,
-//! `key` the expressions in all of them; `conflict` refuses what can never work together.
+//! `key` the expressions in all of them; `conflict` refuses what can never work together, and `shape`
+//! knows what there is to be found in the events of our own sources.
 
 mod conflict;
 mod destination;
 mod key;
 mod order;
 mod pace;
+mod shape;
 
 pub(super) use self::conflict::{check_defaults, check_trigger, warn_of_idle_defaults};
 use super::{
