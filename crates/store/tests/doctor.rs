@@ -173,9 +173,8 @@ async fn check(
         repaired.done,
         repaired.left.findings
     );
-    assert_eq!(
-        repaired.done.is_empty(),
-        expect.before != Verdict::Repairable,
+    assert!(
+        !repaired.done.is_empty() || expect.before != Verdict::Repairable,
         "{name}"
     );
     if expect.after == Verdict::Clean {
@@ -327,7 +326,9 @@ async fn lanes_that_stand_still_go_on() {
         ),
         (
             "two run",
-            format!("UPDATE deliveries SET state = 1 WHERE id IN ({head}, {second})"),
+            format!(
+                "UPDATE deliveries SET state = 1, starts = 1, attempts = 1 WHERE id IN ({head}, {second})"
+            ),
         ),
         (
             "nobody has a seat",
@@ -365,6 +366,18 @@ async fn deliveries_that_cannot_run_become_dead_letters() {
             format!("UPDATE deliveries SET state = 42 WHERE event = {first}"),
             Code::DeliveryDamaged,
             REPAIRED,
+        ),
+        (
+            "fewer than no attempts",
+            format!("UPDATE deliveries SET attempts = -1 WHERE event = {first}"),
+            Code::DeliveryDamaged,
+            REPAIRED,
+        ),
+        (
+            "another key than it came with",
+            format!("UPDATE deliveries SET ordering_key = 'c' WHERE event = {first}"),
+            Code::DeliveryDamaged,
+            DAMAGED,
         ),
         (
             "nobody says why it is dead",
@@ -517,8 +530,11 @@ async fn files_of_objects_are_held_against_the_index() {
     let bucket = |world: &World| world.harm("DELETE FROM buckets");
     check(&world, "no bucket", bucket, Code::ObjectDamaged, DAMAGED).await;
     // Its name says that it is from the beginning of our time; and one that was just drawn.
-    let old =
-        |world: &World| fs::write(world.folder.join("objects/00/0000000000000000"), b"x").unwrap();
+    let old = |world: &World| {
+        let folder = world.folder.join("objects/00");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("0000000000000000"), b"x").unwrap();
+    };
     check(&world, "left over", old, Code::BlobOrphaned, REPAIRED).await;
     let young = |world: &World| {
         let blob = wakeful_core::port::BlobId(wakeful_core::id::EventId::first_at(LATER).raw());
@@ -620,7 +636,7 @@ async fn what_others_did_to_the_tables_is_seen() {
     check(&world, "a trigger", trigger, Code::ForeignTable, DAMAGED).await;
     let gone = |world: &World| world.harm("DROP TABLE checkpoints");
     check(&world, "no checkpoints", gone, Code::TableMissing, DAMAGED).await;
-    let other = |world: &World| world.harm("ALTER TABLE parts ADD COLUMN mine");
+    let other = |world: &World| world.harm("ALTER TABLE parts ADD COLUMN mine TEXT");
     check(&world, "a column", other, Code::TableMissing, DAMAGED).await;
 }
 

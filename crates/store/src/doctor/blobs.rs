@@ -10,7 +10,7 @@ use wakeful_core::{id::EventId, port::BlobId, time::Timestamp};
 
 use super::{
     exam::{Exam, recount},
-    objects::{self, FOLDER},
+    objects::{self, FOLDER, Known},
     report::{Code, Remedy, Step},
 };
 use crate::sqlite::anatomy;
@@ -22,9 +22,13 @@ const ORPHAN_AGE: i64 = 24 * 3600 * 1000;
 /// Checks them.
 pub(super) fn check(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
     let scratch = objects::scratch()?;
-    objects::needed(exam.conn, &scratch)?;
-    counts(exam, &scratch)?;
+    let known = objects::needed(exam.conn, &scratch)?;
     files(exam, &scratch)?;
+    if known == Known::NotAll {
+        // What an unreadable entry needs must not be taken for left over.
+        return Ok(());
+    }
+    counts(exam, &scratch)?;
     orphans(exam, &scratch)
 }
 

@@ -3,6 +3,8 @@
 use wakeful_core::{
     delivery::DeadReason,
     id::{EventId, RunId},
+    name::{Scope, TriggerId},
+    port::partition,
 };
 
 use super::{
@@ -58,6 +60,11 @@ pub(super) fn unsaid() -> String {
     )
 }
 
+/// Which deliveries have numbers that cannot be.
+pub(super) const NONSENSE: &str = "(attempts NOT BETWEEN 0 AND starts \
+     OR starts NOT BETWEEN 0 AND 4294967295 OR partition NOT BETWEEN 0 AND 255 \
+     OR alone NOT IN (0, 1) OR blocks NOT BETWEEN 0 AND 3 OR on_unknown NOT IN (0, 1))";
+
 /// States are known ones, and dead letters say why and since when.
 pub(super) fn states(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
     exam.tell(Step::Deliveries, 0, None);
@@ -85,6 +92,16 @@ pub(super) fn states(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
             RunId::from_raw(id).to_string(),
             "a dead letter that does not say why or since when it is dead",
             "lists of dead letters pass it over",
+            bury(),
+        );
+    })?;
+    let numbers = format!("SELECT id, attempts FROM deliveries WHERE {NONSENSE}");
+    each(exam, &numbers, |exam, id, _| {
+        exam.add(
+            Code::DeliveryDamaged,
+            RunId::from_raw(id).to_string(),
+            "its attempts, starts or settings are numbers that cannot be",
+            "it is passed over: never run, and in no list",
             bury(),
         );
     })?;
@@ -137,6 +154,48 @@ pub(super) fn names(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
                 Remedy::Person("restore a backup if it matters".to_owned()),
             );
         })?;
+    }
+    Ok(())
+}
+
+/// The partition of each delivery is the one that follows from its trigger and its key: a second
+/// trace of both.
+pub(super) fn partitions(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
+    let conn = exam.conn;
+    let mut statement = conn.prepare(
+        "SELECT d.id, d.partition, d.ordering_key, t.project, t.environment, t.name \
+         FROM deliveries d JOIN triggers t ON t.id = d.trigger",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = 0;
+    while let Some(row) = rows.next()? {
+        let (id, kept): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let key: Option<String> = row.get(2)?;
+        let (project, environment): (String, String) = (row.get(3)?, row.get(4)?);
+        let name: String = row.get(5)?;
+        let scope = project.parse().ok().zip(environment.parse().ok());
+        let follows = scope.map(|(project, environment)| {
+            let scope = Scope {
+                project,
+                environment,
+            };
+            partition(&scope, &TriggerId::from_stored(&name), key.as_deref())
+        });
+        if follows.map(i64::from) == Some(kept) {
+            continue;
+        }
+        found += 1;
+        if found > MOST_OF_A_KIND {
+            exam.report.more += 1;
+            continue;
+        }
+        exam.add(
+            Code::DeliveryDamaged,
+            RunId::from_raw(id).to_string(),
+            "its partition does not follow from its trigger and ordering key: one is damaged",
+            "it may run in a wrong order, or for a trigger that is not its own",
+            Remedy::Person("restore a backup if it matters; or discard it".to_owned()),
+        );
     }
     Ok(())
 }

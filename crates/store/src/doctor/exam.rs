@@ -52,10 +52,11 @@ impl<'a> Exam<'a> {
             // What the other checks mean, they mean for the newest tables.
             return;
         }
-        let rest: [(&str, Check); 9] = [
+        let rest: [(&str, Check); 10] = [
             ("the states of deliveries", deliveries::states),
             ("the events of deliveries", deliveries::events),
             ("the names that deliveries go by", deliveries::names),
+            ("the partitions of deliveries", deliveries::partitions),
             ("the greatest id", deliveries::greatest),
             ("the counters", deliveries::counters),
             ("the lanes of keys", lanes::check),
@@ -70,12 +71,18 @@ impl<'a> Exam<'a> {
 
     fn run(&mut self, what: &str, check: Check) {
         if let Err(error) = check(self) {
+            let only_indexes = self.report.has(Code::IndexDamaged)
+                && !self.report.has(Code::TableMissing)
+                && !self.report.has(Code::PageDamaged);
             self.report.add(Finding {
                 code: Code::Unchecked,
                 place: anatomy::FILE.to_owned(),
                 what: format!("{what} could not be checked to the end: {error}"),
                 consequence: "whatever needs the damaged pages fails; the rest works".to_owned(),
-                remedy: restore_or_salvage(),
+                remedy: match only_indexes {
+                    true => recount("look again when the indexes are made anew"),
+                    false => restore_or_salvage(),
+                },
             });
         }
     }

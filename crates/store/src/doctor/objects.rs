@@ -65,17 +65,31 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Adds to `scratch` what the index of `conn` needs. An error means that it is not all.
-pub(crate) fn needed(conn: &Connection, scratch: &Connection) -> rusqlite::Result<()> {
+/// Whether all that the index needs is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Yes.
+    All,
+    /// No: an entry does not say which files are its own.
+    NotAll,
+}
+
+/// Adds to `scratch` what the index of `conn` needs.
+pub(crate) fn needed(conn: &Connection, scratch: &Connection) -> rusqlite::Result<Known> {
     let mut statement = conn.prepare(ENTRIES)?;
     let mut rows = statement.query([])?;
+    let mut known = Known::All;
     while let Some(row) = rows.next()? {
         let entry = entry(row)?;
-        for part in entry.blobs.into_iter().flatten() {
-            need(scratch, &part, &entry.place)?;
+        match entry.blobs {
+            Some(parts) => parts
+                .iter()
+                .try_for_each(|part| need(scratch, part, &entry.place))?,
+            None => known = Known::NotAll,
         }
     }
-    parts_needed(conn, scratch)
+    parts_needed(conn, scratch)?;
+    Ok(known)
 }
 
 fn parts_needed(conn: &Connection, scratch: &Connection) -> rusqlite::Result<()> {

@@ -15,10 +15,11 @@ use wakeful_core::{delivery::DeadReason, time::Timestamp};
 
 use super::{
     Watch, around, blobs,
-    deliveries::{COUNTED, GREATEST, MOST_STATE, STANDING, unsaid},
+    deliveries::{COUNTED, GREATEST, MOST_STATE, NONSENSE, STANDING, unsaid},
     events, hold, lanes, look,
-    objects::{self, FOLDER},
+    objects::{self, FOLDER, Known},
     report::{Code, DoctorError, Done, Progress, Remedy, Repaired, Report, Step},
+    salvage,
     scan::{self, Met},
 };
 use crate::sqlite::{
@@ -145,29 +146,33 @@ impl Repairs<'_> {
         };
         let file = self.folder.join(anatomy::FILE);
         let new = self.folder.join("store.db.new");
-        let _ = fs::remove_file(&new);
-        {
-            let conn = self.open()?;
-            // From here on all that is in the log is in the file.
-            conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE)
-                .map_err(|error| failed(&error))?;
-            let target = new.display().to_string();
-            conn.execute("VACUUM INTO ?1", [target])
-                .map_err(|error| failed(&error))?;
+        for path in around::with_companions(&new) {
+            let _ = fs::remove_file(path);
         }
-        complete(&new).map_err(|error| failed(&error))?;
+        {
+            let old = self.open()?;
+            let mut conn = anatomy::open_writer(&new).map_err(|error| failed(&error))?;
+            anatomy::begin(&mut conn).map_err(|error| failed(&error))?;
+            let lost = salvage::copy_tables(&old, &conn, &mut *self.watch)
+                .map_err(|error| failed(&error))?;
+            if let Some(first) = lost.first() {
+                return Err(failed(&format!("{}: {}", first.place, first.what)));
+            }
+            complete(conn).map_err(|error| failed(&error))?;
+        }
         let aside = format!("{}.damaged-{}", anatomy::FILE, self.now.as_millis());
         let io =
             |error: std::io::Error| DoctorError::failed("putting the new file in place", error);
-        fs::set_permissions(&new, Permissions::from_mode(0o600)).map_err(io)?;
         fs::File::open(&new)
             .and_then(|file| file.sync_all())
             .map_err(io)?;
         // A link first: at no moment is there no database.
         fs::hard_link(&file, self.folder.join(&aside)).map_err(io)?;
-        for companion in &around::with_companions(&file)[1..] {
-            let _ = fs::remove_file(companion);
+        let [_, log, shared] = around::with_companions(&file);
+        if log.exists() {
+            fs::rename(&log, self.folder.join(format!("{aside}-wal"))).map_err(io)?;
         }
+        let _ = fs::remove_file(shared);
         fs::rename(&new, &file).map_err(io)?;
         files::sync(self.folder).map_err(io)?;
         let what = format!("the tables were written anew; the old file is kept as {aside}");
@@ -223,7 +228,9 @@ impl Repairs<'_> {
         let conn = self.open()?;
         let scratch = objects::scratch().map_err(failed)?;
         // An index that cannot be read to its end says nothing about what it does not need.
-        objects::needed(&conn, &scratch).map_err(failed)?;
+        if objects::needed(&conn, &scratch).map_err(failed)? == Known::NotAll {
+            return Ok(());
+        }
         let (mut removed, mut left) = (0, 0);
         let now = self.now;
         let folder = self.folder.join(FOLDER);
@@ -257,30 +264,15 @@ impl Repairs<'_> {
     }
 }
 
-/// Makes every index that is missing, and sees that SQLite finds nothing wrong.
-fn complete(file: &Path) -> rusqlite::Result<()> {
-    let conn = Connection::open(file)?;
-    let model = anatomy::model()?;
-    let mut statement = model
-        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")?;
-    let indexes = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    for index in indexes {
-        let (name, sql): (String, String) = index?;
-        let there = conn
-            .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1")?
-            .exists([&name])?;
-        if !there {
-            conn.execute_batch(&sql)?;
-        }
-    }
+/// Brings all of a new database into its one file, and sees that SQLite finds nothing wrong.
+fn complete(conn: Connection) -> rusqlite::Result<()> {
+    conn.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE)?;
     let line: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    match line.as_str() {
-        "ok" => Ok(()),
-        _ => Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-            Some(line),
-        )),
+    if line != "ok" {
+        let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        return Err(rusqlite::Error::SqliteFailure(corrupt, Some(line)));
     }
+    conn.close().map_err(|(_, error)| error)
 }
 
 /// Makes dead letters of deliveries that cannot run: their event is damaged or gone, or their
@@ -320,7 +312,18 @@ pub(super) fn bury_without_event(conn: &Connection, now: Timestamp) -> rusqlite:
         "?3 = 0 AND (state NOT BETWEEN 0 AND {MOST_STATE} OR (state = 2 AND {}))",
         unsaid()
     );
-    Ok(kill(conn, gone, 0, now)? + kill(conn, &strange, 0, now)?)
+    let nonsense = format!("?3 = 0 AND {NONSENSE}");
+    let buried =
+        kill(conn, gone, 0, now)? + kill(conn, &strange, 0, now)? + kill(conn, &nonsense, 0, now)?;
+    conn.execute(
+        &format!(
+            "UPDATE deliveries SET starts = max(0, min(starts, 4294967295)), attempts = 0, \
+             partition = partition & 255, alone = (alone <> 0), blocks = blocks & 3, \
+             on_unknown = (on_unknown <> 0) WHERE {NONSENSE}"
+        ),
+        [],
+    )?;
+    Ok(buried)
 }
 
 fn kill(conn: &Connection, which: &str, value: i64, now: Timestamp) -> rusqlite::Result<u64> {
@@ -342,8 +345,8 @@ pub(super) fn recount(conn: &Connection) -> rusqlite::Result<usize> {
         [],
     )?;
     let scratch = objects::scratch()?;
-    objects::needed(conn, &scratch)?;
-    if blobs::wrong_counts(conn, &scratch)? > 0 {
+    let known = objects::needed(conn, &scratch)?;
+    if known == Known::All && blobs::wrong_counts(conn, &scratch)? > 0 {
         conn.execute("DELETE FROM blobs", [])?;
         let mut needed = scratch.prepare("SELECT id, refs FROM needed")?;
         let mut rows = needed.query([])?;

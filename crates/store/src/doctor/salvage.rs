@@ -59,6 +59,7 @@ pub fn salvage(
         from: &from,
         to: &to,
         report: &mut report,
+        keep: Keep::Whole,
         watch,
     };
     rescue
@@ -89,15 +90,45 @@ fn make_empty(folder: &Path) -> Result<(), DoctorError> {
     Ok(())
 }
 
+/// Copies all tables of `from` to `to`, which has the tables of the newest format and no rows,
+/// without a look at any index; replies what could not be copied. Nothing is left out because of
+/// what it says.
+pub(super) fn copy_tables(
+    from: &Connection,
+    to: &Connection,
+    watch: Watch<'_>,
+) -> rusqlite::Result<Vec<Finding>> {
+    let mut report = Report::new(std::path::PathBuf::new(), Depth::Normal);
+    let mut rescue = Rescue {
+        from,
+        to,
+        report: &mut report,
+        keep: Keep::All,
+        watch,
+    };
+    rescue.tables()?;
+    Ok(report.findings)
+}
+
+/// Which events are copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// All that can be read.
+    All,
+    /// Those whose bytes are as they were written.
+    Whole,
+}
+
 struct Rescue<'a> {
     from: &'a Connection,
     to: &'a Connection,
     report: &'a mut Report,
+    keep: Keep,
     watch: Watch<'a>,
 }
 
 impl Rescue<'_> {
-    fn all(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+    fn tables(&mut self) -> rusqlite::Result<()> {
         for (name, sql) in tables(self.from, self.to)? {
             if name.starts_with("dedup_") {
                 self.to.execute_batch(&sql)?;
@@ -109,6 +140,11 @@ impl Rescue<'_> {
             }
             self.to.execute_batch("COMMIT")?;
         }
+        Ok(())
+    }
+
+    fn all(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        self.tables()?;
         let first_now = EventId::first_at(now).raw();
         self.to.execute_batch("BEGIN")?;
         // Ids of what was lost are not given out again.
@@ -128,6 +164,7 @@ impl Rescue<'_> {
         let mut insert = self.to.prepare(&insert(table, &columns))?;
         let (mut done, mut lost) = (0, Vec::new());
         let (to, watch) = (self.to, &mut self.watch);
+        let only_whole = table == "events" && self.keep == Keep::Whole;
         scan::rows(self.from, table, &columns.join(", "), |met| {
             let row = match met {
                 Met::Gap(after, before) => {
@@ -137,7 +174,7 @@ impl Rescue<'_> {
                 Met::Row(row) => row,
             };
             let id: i64 = row.get(0)?;
-            if table == "events" && !matches!(events::read(row), Stored::Whole(_)) {
+            if only_whole && !matches!(events::read(row), Stored::Whole(_)) {
                 let place = EventId::from_raw(id).to_string();
                 lost.push(finding(Code::EventDamaged, place, "its bytes are damaged"));
                 return Ok(());

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::{
     exam::{Exam, restore_or_salvage},
     report::{Code, Remedy, Step},
+    scan,
 };
 use crate::sqlite::anatomy;
 
@@ -110,8 +111,15 @@ fn pages(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
     let mut statement = exam
         .conn
         .prepare(&format!("PRAGMA integrity_check({MOST_LINES})"))?;
-    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-    let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
+    let mut lines = Vec::new();
+    for line in statement.query_map([], |row| row.get::<_, String>(0))? {
+        match line {
+            Ok(line) => lines.push(line),
+            // It has said what is damaged, and cannot go on because of that.
+            Err(error) if scan::is_damage(&error) && !lines.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
     // A message may have several lines.
     for line in lines.iter().flat_map(|text| text.lines()) {
         if line != "ok" && !line.starts_with("*** in database") {

@@ -1,6 +1,10 @@
 //! A data folder with something of everything in it, and ways to harm it.
 
-#![expect(dead_code, reason = "each test program uses its part of it")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test program uses its part of it, and one of them uses all"
+)]
 
 use std::{
     fs,
