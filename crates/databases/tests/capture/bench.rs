@@ -19,7 +19,7 @@ use wakeful_core::{
     event::RowVerb,
     name::{DatabaseName, Scope},
     port::{
-        Arrival, Epoch, Receipt, Reply, Sink, Store, StoreError, Submission, SubmitError,
+        Arrival, Epoch, Kind, Receipt, Reply, Sink, Store, StoreError, Submission, SubmitError,
         Transaction,
     },
 };
@@ -217,12 +217,10 @@ impl Bench {
         all.iter()
             .map(|arrival| {
                 let data: Value = serde_json::from_slice(&arrival.data).unwrap();
-                assert_eq!(data["operation"], arrival.verb);
+                let verb = verb(arrival);
+                assert_eq!(data["operation"], verb);
                 let subject = arrival.subject.as_deref().unwrap();
-                format!(
-                    "{} {subject} {} {}",
-                    arrival.verb, data["before"], data["after"]
-                )
+                format!("{verb} {subject} {} {}", data["before"], data["after"])
             })
             .collect()
     }
@@ -278,5 +276,13 @@ impl Drop for Bench {
         if let Some((shutdown, _)) = &self.running {
             shutdown.cancel();
         }
+    }
+}
+
+/// What an arrival tells of.
+pub fn verb(arrival: &Arrival) -> &'static str {
+    match &arrival.kind {
+        Kind::Verb(verb) => verb,
+        Kind::Given(other) => panic!("a table's event is of the kind {other}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What becomes of the changes that another process makes: many cases as data.
 
-use crate::bench::{Bench, kinds};
+use crate::bench::{Bench, kinds, verb};
 use wakeful_core::event::RowVerb;
 use wakeful_databases::Kinds;
 
@@ -328,7 +328,7 @@ async fn wide_tables_are_whole() {
             .iter()
             .map(|arrival| serde_json::from_slice(&arrival.data).unwrap())
             .collect();
-        let verbs: Vec<_> = arrivals.iter().map(|arrival| arrival.verb).collect();
+        let verbs: Vec<_> = arrivals.iter().map(verb).collect();
         assert_eq!(verbs, ["insert", "update", "delete", "insert"]);
         let last = format!("c{}", count - 1);
         assert_eq!(data[0]["after"].as_object().unwrap().len(), count);

@@ -14,8 +14,9 @@ use crate::support::{Fault, World, bucket, until};
 
 async fn stage(world: &World, key: &str, body: &'static str) -> Staged {
     let body = Body::from(Bytes::from(body));
-    let staged = (world.buckets).stage(&bucket(), key, Headers::of_type("text/plain"), body);
-    staged.await.unwrap()
+    let headers = Headers::of_type("text/plain");
+    let staged = world.buckets.stage(&bucket(), key, headers, body).await;
+    staged.unwrap()
 }
 
 fn removal(world: &World, key: &str) -> Staged {
