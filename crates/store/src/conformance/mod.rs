@@ -2,11 +2,18 @@
 //!
 //! It knows nothing of any implementation. A case that fails panics, and says its name before.
 
+mod answers;
 mod claims;
+mod conditions;
+mod debounce;
 mod deliveries;
+mod lanes;
 mod objects;
+mod pauses;
 mod restarts;
+mod seats;
 mod sweeps;
+mod traces;
 mod transactions;
 mod world;
 
@@ -114,6 +121,60 @@ const CASES: &[(&str, Case)] = cases! {
         an_upload_becomes_an_object,
         uploads_without_their_begin,
         blobs_are_counted;
+    lanes:
+        one_of_a_key_after_the_other,
+        a_retry_keeps_its_place,
+        a_dead_one_steps_aside,
+        one_that_is_redriven_while_another_is_retried,
+        a_dead_one_blocks_its_key,
+        what_blocks_is_swept_away,
+        born_claimed_only_at_its_turn,
+        a_late_commit_of_an_older_id_overtakes_no_one_that_runs,
+        lanes_survive_a_restart,
+        born_dead_blocks_nobody,
+        who_is_ahead,
+        a_long_lane_goes_on_to_its_end;
+    seats:
+        so_many_at_once,
+        a_later_time_gives_its_seat_away,
+        deferred_gives_its_seat_away,
+        what_is_held_keeps_its_seat,
+        order_comes_before_seats,
+        born_claimed_only_with_a_seat,
+        a_limit_that_grows_and_shrinks,
+        a_limit_grows_for_many_keys;
+    debounce:
+        the_last_one_runs,
+        only_what_was_never_started,
+        keys_and_triggers_are_apart,
+        it_is_not_born_claimed,
+        what_is_published_for_later_waits_for_that,
+        a_repetition_supersedes_nothing,
+        its_place_in_a_lane_is_given_up;
+    conditions:
+        a_stale_settlement_changes_nothing,
+        a_conflict_changes_nothing_either,
+        an_ignored_intervention_changes_nothing,
+        what_was_refused_leaves_no_trace_in_lanes;
+    answers:
+        the_first_answer_is_kept,
+        keys_are_apart,
+        what_was_begun_can_be_forgotten,
+        what_the_last_epoch_had_begun_is_unknown,
+        answers_are_forgotten,
+        of_many_at_once_one_is_fresh;
+    pauses:
+        pauses_are_remembered,
+        what_is_parked_comes_back,
+        only_the_ready_are_parked,
+        many_that_are_parked_come_back_in_steps;
+    traces:
+        what_an_event_came_of,
+        how_deliveries_ended,
+        events_by_id,
+        large_events_come_in_pieces,
+        dead_letters_by_all_that_is_known_of_them,
+        a_census_counts_all_that_waits;
     restarts:
         an_epoch_begins,
         claims_of_older_epochs_are_void,
