@@ -30,7 +30,9 @@ use crate::{
 ///
 /// **Epochs.** Opening a store begins a new epoch, greater than all before. Every delivery that
 /// an older epoch had claimed is `Queued` again before `open` returns, its interrupted attempt
-/// not charged (`starts` stays, `attempts` goes back by one). A settlement carries the claim it
+/// not charged (`starts` stays, `attempts` goes back by one), or, with `OnUnknown::Hold`, a dead
+/// letter with `DeadReason::OutcomeUnknown` (`attempts` stays: user code was started). A
+/// settlement carries the claim it
 /// settles; one that does not fit the delivery's present claim is refused as `Settled::Stale` and
 /// changes nothing, while the rest of its transaction stands.
 ///
@@ -43,26 +45,39 @@ use crate::{
 /// (`ready_at`, `id`). Nothing promises that they are claimed in that order.
 ///
 /// **Lanes.** A delivery with an ordering key stands in the lane of its trigger and key. Only the
-/// first of a lane, in the order in which they were committed, is ready or claimed; the others are
-/// `Held::Order`. A retry keeps its place. When the first one ends (succeeds, dies, is discarded),
-/// the next one takes over in the same transaction; one that dies with `blocks` keeps its place
-/// until it is redriven or discarded. A delivery with a concurrency key whose turn it is takes one
-/// of the seats of its trigger and key, or is `Held::Concurrency` while all `key_limit` are taken.
-/// Seats go by (`ready_at`, `id`): one that waits for a later time gives its seat to one that could
-/// run sooner. Who is held is not `ready`, and not claimed; `claimed` of a new delivery is a wish,
-/// and those that were not are in `Committed::unclaimed`.
+/// first of a lane is ready or claimed; the others are `Held::Order`. The order is that of ids: of
+/// two callers that draw their ids and commit at the same time the greater id may be committed
+/// first, and then the lesser one takes the turn unless the greater one runs already. A retry keeps
+/// its place. When the first one ends (succeeds, dies, is discarded), the next one takes over in
+/// the same transaction; one that dies with `blocks` keeps its place until it is redriven,
+/// discarded or swept. One that is redriven takes its place by its id: whoever has the turn and
+/// does not run makes way.
+///
+/// **Seats.** A delivery with a concurrency key that is not `Held::Order` takes one of the
+/// `key_limit` seats of its trigger and key, or is `Held::Concurrency` while all are taken. Of those
+/// that are queued the first by (`ready_at`, `id`) have the seats: one that waits for a later time
+/// gives its seat to one that could run sooner. Who runs, is parked or held for a version keeps its
+/// seat. After the limit was lowered who has a seat keeps it until it ends or is tried again.
+///
+/// Who is held is not `ready`, and is not claimed, but for `Held::Version`: whoever claims that
+/// knows better. `claimed` of a new delivery is a wish, and those that were not are in
+/// `Committed::unclaimed`.
 ///
 /// **Debounce.** A `NewDelivery` with a `debounce` takes the place of the delivery of the same
-/// trigger and debounce key that was never started: that one leaves the store as superseded, and
-/// the new one is ready `wait` after it came, but not later than `most` after the first one came.
+/// trigger and debounce key that was never started: that one leaves the store as superseded (its
+/// place in a lane too), and the new one is ready `wait` after its own `ready_at`, but not later
+/// than `most` after that of the first of its chain. One that is redriven is debounced no more.
 ///
 /// **Conditions.** A transaction with `Condition::IfApplied` of which any settlement is stale, or
-/// any intervention on one run is ignored, changes nothing at all: its `settled` says which were
-/// stale (the others count as stale too), its `intervened` is empty.
+/// any intervention on one run (`Redrive`, `Discard`, `Expire`) would be ignored, changes nothing
+/// at all: all its `settled` are `Stale`, its `intervened` is empty. That is found out before its
+/// object changes are looked at: a conflict is told of only when everything else fits.
 ///
 /// **Answers.** An answer to a request with an idempotency key is begun once: whoever begins it
 /// gets `Begun::Fresh`, others learn what stands. What an older epoch had begun and not finished
-/// is `Begun::Unknown`.
+/// is `Begun::Unknown`. An answer is there until its `until`; what this epoch has begun is
+/// `Begun::Running` until it is finished, however long that takes. An answer of which the disk has
+/// lost something is `Begun::Unknown` too: it certainly ran.
 ///
 /// **Repetition.** A `NewDelivery` with a `dedup` whose key is remembered for the same trigger
 /// is left out, counted in `Committed::duplicates` with the delivery it repeats, and kept
@@ -80,8 +95,8 @@ use crate::{
 /// (`OpenError::Newer`), one that is in use, and one whose high-water mark says that
 /// acknowledged commits are missing.
 ///
-/// **Disk full.** New events and objects are refused with `StoreError::DiskFull` while
-/// settlements, claims, releases and reads go on.
+/// **Disk full.** New events, objects and answers are refused with `StoreError::DiskFull` while
+/// settlements, claims, releases, pauses and reads go on, and answers can be forgotten.
 pub trait Store: Send + Sync + 'static {
     /// The epoch that began when this store was opened.
     fn epoch(&self) -> Epoch;
@@ -112,7 +127,8 @@ pub trait Store: Send + Sync + 'static {
     /// One delivery; `None` when it is unknown or has left the store.
     fn delivery(&self, id: RunId) -> Reply<Option<Delivery>, StoreError>;
 
-    /// Events by id, for replays; damaged ones are named instead.
+    /// Events by id, for replays; damaged ones are named instead. A reply is bounded by bytes too
+    /// and may hold fewer than were asked for: there are no more when it is empty.
     fn events(&self, query: EventsQuery) -> Reply<Vec<Result<Event, EventId>>, StoreError>;
 
     /// Deliveries of an event that ended without a run: repetitions, superseded and discarded ones.
@@ -218,7 +234,8 @@ pub struct Committed {
     pub superseded: Vec<(RunId, RunId)>,
     /// New deliveries that should have been born claimed and were not: it is not their turn.
     pub unclaimed: Vec<RunId>,
-    /// Triggers of which held deliveries became ready through settlements and interventions.
+    /// Triggers of which held deliveries became ready, in order of their names: to be read from
+    /// their start again, for who waited longest is before those that were read.
     pub released: Vec<TriggerId>,
     /// For each settlement, in order.
     pub settled: Vec<Settled>,
@@ -241,7 +258,8 @@ pub struct NewDelivery {
     pub function: FunctionName,
     /// The keys of its trigger's rules.
     pub keys: Keys,
-    /// How many with its concurrency key may run at once; holds for the whole trigger from then on.
+    /// How many with its concurrency key may run at once; holds for the whole trigger from then
+    /// on. `None`, or no concurrency key: as it was before.
     pub key_limit: Option<u32>,
     /// Whether its death blocks its ordering key.
     pub blocks: bool,
@@ -503,7 +521,9 @@ pub enum Intervention {
         most: Option<usize>,
     },
     /// From now on so many deliveries with one concurrency key of this trigger may run at once.
-    /// More seats are filled at once; fewer are kept to as those that have one end.
+    /// More seats are filled before the reply, of many keys in further commits (what a crash
+    /// leaves undone is done as those that have seats end); fewer are kept to as those that have
+    /// one end. It is in `released`, not in `intervened`.
     Limit {
         /// The scope of the trigger.
         scope: Scope,
@@ -582,7 +602,7 @@ pub struct Ending {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// It repeats this delivery.
+    /// It repeats this delivery; 0 when that is not known any more.
     Duplicate(RunId),
     /// This later delivery with its debounce key runs in its place.
     Superseded(RunId),
