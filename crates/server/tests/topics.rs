@@ -509,3 +509,63 @@ topic = "orders.*"
         assert_eq!(data["reason"], "attempts_exhausted", "{sdk:?}: {data}");
     }
 }
+
+/// A project whose outcomes go to an address.
+fn telling(url: &str) -> Project {
+    let manifest = format!(
+        r#"
+name = "shop"
+[topic.orders]
+[events]
+[function.orders]
+retry = {{ backoff = ["10ms", "50ms"] }}
+on_success = {{ http = "{url}" }}
+[[function.orders.on]]
+topic = "orders"
+"#
+    );
+    let handler = "module.exports = (event) => event.data;";
+    Project::of(&[
+        ("wakeful.toml", &manifest),
+        ("functions/orders.js", handler),
+    ])
+}
+
+fn send_order(server: &Server<'_>) {
+    let answer = server.ask("/events/orders", &["-H", JSON, "-d", "7"]);
+    assert_eq!(answer.status, 202, "{answer:?}");
+}
+
+#[test]
+fn an_address_that_refuses_is_tried_again_with_the_same_event() {
+    let receiver = Receiver::refusing(2);
+    let project = telling(&receiver.url());
+    let server = project.dev();
+    send_order(&server);
+    let told = [(); 3].map(|()| receiver.next()["event"].clone());
+    assert_eq!(told[0]["data"]["result"], 7, "{told:?}");
+    assert!(told.iter().all(|event| *event == told[0]), "{told:?}");
+}
+
+#[test]
+fn certificates_of_the_system_are_trusted_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (receiver, certificate) = Receiver::secure(folder.path());
+    let project = telling(&receiver.url());
+    // The variable that OpenSSL knows says where the system's certificates are.
+    let server = project.dev_with("SSL_CERT_FILE", &certificate);
+    send_order(&server);
+    assert_eq!(receiver.next()["event"]["data"]["result"], 7);
+    server.end("-TERM");
+
+    let server = project.dev();
+    send_order(&server);
+    server.until("the certificate is refused", || {
+        let failed = |kind: &str| {
+            let runs = server.runs("orders", kind);
+            runs.iter()
+                .any(|run| run.to_string().contains("certificate"))
+        };
+        (failed("retrying") || failed("dead")).then_some(())
+    });
+}

@@ -76,6 +76,13 @@ impl Project {
         self.start("serve", &[])
     }
 
+    /// Starts `wakeful dev` with a further environment variable and waits until it is ready.
+    pub fn dev_with(&self, name: &str, value: &Path) -> Server<'_> {
+        let mut server = self.launch_with("dev", &[], &[(name, value)]);
+        server.wait_until_ready();
+        server
+    }
+
     /// Starts a server with further arguments and waits until it is ready.
     pub fn start(&self, command: &str, arguments: &[&str]) -> Server<'_> {
         let mut server = self.launch(command, arguments);
@@ -85,6 +92,15 @@ impl Project {
 
     /// Starts a server without waiting.
     pub fn launch(&self, command: &str, arguments: &[&str]) -> Server<'_> {
+        self.launch_with(command, arguments, &[])
+    }
+
+    fn launch_with(
+        &self,
+        command: &str,
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+    ) -> Server<'_> {
         let addresses = self.folder.path().join("addresses.json");
         let _ = fs::remove_file(&addresses);
         let output = fs::File::options()
@@ -98,7 +114,8 @@ impl Project {
             .arg(self.path())
             .arg("--addr-file")
             .arg(&addresses)
-            .args(arguments);
+            .args(arguments)
+            .envs(variables.iter().copied());
         for listener in ["--http", "--admin", "--aws"] {
             if !arguments.contains(&listener) {
                 process.args([listener, "127.0.0.1:0"]);

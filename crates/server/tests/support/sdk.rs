@@ -85,14 +85,46 @@ fn run(command: &mut Command) {
 pub struct Receiver {
     child: Child,
     lines: mpsc::Receiver<String>,
-    port: String,
+    address: String,
 }
 
 impl Receiver {
     /// Starts it, and waits until it listens.
     pub fn start(sdk: Sdk) -> Self {
-        let mut child = sdk
-            .program("server")
+        Self::spawn(sdk.program("server"), "http")
+    }
+
+    /// One that refuses the first few.
+    pub fn refusing(first: u32) -> Self {
+        let mut program = Sdk::JavaScript.program("server");
+        program.env("REFUSE", first.to_string());
+        Self::spawn(program, "http")
+    }
+
+    /// One that speaks TLS; its certificate, which nobody else trusts, is written to `folder`.
+    pub fn secure(folder: &Path) -> (Self, PathBuf) {
+        let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
+        run(Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args([
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-subj",
+                "/CN=test",
+            ])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&cert));
+        let mut program = Sdk::JavaScript.program("server");
+        program.env("KEY", &key).env("CERT", &cert);
+        (Self::spawn(program, "https"), cert)
+    }
+
+    fn spawn(mut program: Command, scheme: &str) -> Self {
+        let mut child = program
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -107,12 +139,16 @@ impl Receiver {
             }
         });
         let port = lines.recv_timeout(PATIENCE).unwrap();
-        Self { child, lines, port }
+        Self {
+            child,
+            lines,
+            address: format!("{scheme}://127.0.0.1:{port}/in"),
+        }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/in", self.port)
+        self.address.clone()
     }
 
     /// The next event that it took in: `{mode, event}`.
