@@ -29,8 +29,9 @@ pub(super) fn read(item: Item<'_>) -> Option<Pattern> {
     }
 }
 
-/// Refuses extension attributes in the filter of a source whose events have none.
-pub(super) fn refuse_extensions(item: Item<'_>) {
+/// Refuses extension attributes in the filter of a source whose events have none. `better` says
+/// what may have been meant by one.
+pub(super) fn refuse_extensions(item: Item<'_>, better: impl Fn(&str) -> String) {
     let Kind::Table(root) = &item.node.kind else {
         return;
     };
@@ -40,8 +41,8 @@ pub(super) fn refuse_extensions(item: Item<'_>) {
             if is_extension(&key.name) {
                 let message = format!("events of this source have no attribute `{}`", key.name);
                 let help = format!(
-                    "did you mean data.{}? Extension attributes come with events that are published",
-                    key.name
+                    "did you mean {}? Extension attributes come with events that are published",
+                    better(&key.name)
                 );
                 item.report
                     .problem(Problem::at(&key.span, message).help(help));

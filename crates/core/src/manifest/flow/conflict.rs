@@ -96,7 +96,7 @@ pub(in super::super) fn check_trigger(
     if let Some(shape) = Shape::of(on) {
         rules.check_keys(&shape);
         if let Some(item) = fields.find("filter") {
-            filter::refuse_extensions(item);
+            filter::refuse_extensions(item, |name| shape.better(name));
             shape.check_filter(item);
         }
     }
@@ -390,8 +390,9 @@ impl<'a> Rules<'_, 'a> {
                 self.own
                     .report
                     .problem(Problem::at(item.span(), message).help(format!(
-                        "did you mean \"data.{extension}\"? Extension attributes come with \
-                         events that are published"
+                        "did you mean \"{}\"? Extension attributes come with events that are \
+                         published",
+                        shape.better(extension)
                     )));
             }
         }

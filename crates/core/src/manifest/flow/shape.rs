@@ -11,8 +11,8 @@ use crate::{flow::KeyExpression, project::On, suggest};
 /// The fields of the data of a source.
 pub(super) struct Shape {
     fields: &'static [&'static str],
-    /// Where what the user has named himself stands, if it stands anywhere.
-    inner: &'static [&'static str],
+    /// The field in which names of the user's own stand, if there is one.
+    inner: Option<&'static str>,
 }
 
 const BUCKET: Shape = Shape {
@@ -25,22 +25,22 @@ const BUCKET: Shape = Shape {
         "sequencer",
         "operation",
     ],
-    inner: &[],
+    inner: None,
 };
 const DATABASE: Shape = Shape {
     fields: &["database", "table", "operation", "key", "before", "after"],
-    inner: &["after", "key"],
+    inner: Some("after"),
 };
 const SCHEDULE: Shape = Shape {
     fields: &["schedule", "scheduledTime", "lastTime"],
-    inner: &[],
+    inner: None,
 };
 const HTTP: Shape = Shape {
     fields: &[
         "version", "method", "target", "path", "query", "params", "headers", "remote", "encoding",
         "body",
     ],
-    inner: &["body", "params"],
+    inner: Some("body"),
 };
 
 impl Shape {
@@ -52,6 +52,14 @@ impl Shape {
             On::Schedule(_) => Some(SCHEDULE),
             On::Http(_) => Some(HTTP),
             On::Topic(_) | On::DeadLetters => None,
+        }
+    }
+
+    /// Where something called `name` may stand in the data.
+    pub(super) fn better(&self, name: &str) -> String {
+        match self.inner {
+            Some(inner) if !self.fields.contains(&name) => format!("data.{inner}.{name}"),
+            _ => format!("data.{name}"),
         }
     }
 
@@ -105,10 +113,10 @@ impl Shape {
                 "a field of `data` is one of {}",
                 suggest::one_of(self.fields.iter().copied())
             );
-            return Some(match (near, self.inner, rest) {
-                (Some(near), ..) => format!("did you mean `data.{near}`?"),
-                (None, [first, ..], Some(rest)) => {
-                    format!("did you mean \"data.{first}.{rest}\"? {list}")
+            return Some(match (near, rest) {
+                (Some(near), _) => format!("did you mean `data.{near}`?"),
+                (None, Some(rest)) if self.inner.is_some() => {
+                    format!("did you mean \"{}\"? {list}", self.better(rest))
                 }
                 _ => list,
             });
