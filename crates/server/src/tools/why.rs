@@ -163,7 +163,7 @@ fn queues(function: &Function) -> Vec<(TriggerId, String)> {
         let id = invoke_trigger(&function.name, handler.as_ref());
         (id, "invocations by name".to_owned())
     });
-    let sent = function.triggers.iter().flat_map(|trigger| sent(trigger));
+    let sent = function.triggers.iter().flat_map(sent);
     declared.chain(invoked).chain(sent).collect()
 }
 

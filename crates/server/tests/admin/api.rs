@@ -32,6 +32,7 @@ fn filled(path: &str) -> String {
         _ => "run_0000000000000",
     };
     path.replace("{id}", id)
+        .replace("{topic}", "orders.paid")
         .replace("{name}", "hello")
         .replace("{bucket}", "photos")
         .replace("{key}", "a/b.jpg")

@@ -3,9 +3,10 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, body::Body};
@@ -20,14 +21,18 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wakeful_core::{
     delivery::{DeadReason, Failure, FailureKind},
-    event::{Event, Origin},
+    event::{Event, Extensions, Lineage, Origin},
+    flow::{Hold, OnUnknown},
     id::{EventId, IdSource, RunId},
+    manifest::{self, Found, Source},
     name::{FunctionName, TriggerId},
     port::{
-        Claim, Clock, End, Epoch, Intervention, NewDelivery, Receipt, Reply, Settlement, Sink,
-        Store, StoreError, Submission, SubmitError, Transaction,
+        Arrival, Claim, Clock, Condition, End, Epoch, Intervention, Keys, Kind, NewDelivery, Pause,
+        Receipt, Reply, Settlement, Sink, Store, StoreError, Submission, SubmitError, Target,
+        Transaction,
     },
-    project::{NodeMajor, Project, Style},
+    project::{Project, Style},
+    routing::Triggers,
     run::{Attempt, LogLevel, LogLine, LogStream, Run, RunKind, RunState},
     time::Timestamp,
 };
@@ -36,11 +41,15 @@ use wakeful_server::{
     addresses::Addresses,
     admin::{self, AdminOptions},
     control::{
-        Control, FunctionState, FunctionStatus, Invocation, InvokeError, Invoked, Operations,
+        Asked, Control, FunctionState, FunctionStatus, Invocation, InvokeError, Invoked,
+        Operations, Redrive,
     },
     vault::Vault,
 };
-use wakeful_store::{History, HistoryOptions, MemoryStore};
+use wakeful_store::{
+    History, HistoryOptions, MemoryStore,
+    backup::{BackupError, Summary, WithHistory},
+};
 use wakeful_workers::{
     Host, HostCall, HostError, HostErrorCode, Observer, WorkerEvent, Workers, install_runtime,
 };
@@ -95,26 +104,112 @@ impl Observer for NoObserver {
     fn worker(&self, _: WorkerEvent) {}
 }
 
-/// Answers by the name of the function.
+/// Answers invocations by the name of the function; everything else it does to the store as the
+/// dispatcher would, but nothing is ever started.
 struct MadeUp {
     store: MemoryStore,
     clock: Arc<dyn Clock>,
     ids: Arc<IdSource>,
+    project: watch::Receiver<Arc<Project>>,
+    holds: Arc<Mutex<Vec<Hold>>>,
 }
 
 impl MadeUp {
+    fn change(&self, transaction: Transaction) -> BoxFuture<'static, Result<(), StoreError>> {
+        let committed = self.store.commit(transaction);
+        Box::pin(async move { committed.await.map(drop) })
+    }
+
     fn intervene(
         &self,
-        act: impl Fn(RunId, Timestamp) -> Intervention,
-        runs: &[RunId],
+        interventions: Vec<Intervention>,
     ) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
-        let now = self.clock.now();
-        let interventions = runs.iter().map(|run| act(*run, now)).collect();
         let committed = self.store.commit(Transaction {
             interventions,
             ..Transaction::default()
         });
         Box::pin(async move { Ok(committed.await?.intervened) })
+    }
+
+    /// What submissions write down, and their receipt.
+    fn owed(&self, arrivals: Vec<Arrival>) -> (Transaction, Receipt) {
+        let project = self.project.borrow().clone();
+        let triggers = Triggers::of(&project);
+        let now = self.clock.now();
+        let (mut transaction, mut receipt) = (Transaction::default(), Receipt::default());
+        for arrival in arrivals {
+            let key = self.ids.event(now);
+            let wishes = arrival.wishes.clone();
+            let event = Event {
+                key,
+                id: arrival.dedup_id.clone().unwrap_or_else(|| key.to_string()),
+                source: arrival
+                    .source
+                    .clone()
+                    .unwrap_or_else(|| "/photos/dev".into()),
+                kind: match arrival.kind {
+                    Kind::Given(kind) => kind,
+                    Kind::Verb(verb) => format!("wakeful.made-up.{verb}"),
+                },
+                origin: arrival.origin,
+                subject: arrival.subject,
+                time: arrival.time,
+                content_type: arrival.content_type,
+                data: arrival.data,
+                extensions: arrival.extensions,
+                lineage: arrival.lineage,
+            };
+            let targets: Vec<(FunctionName, TriggerId)> = match wishes.target {
+                Target::Trigger(function, trigger) => vec![(function, trigger)],
+                Target::Function(_) | Target::Triggers => triggers
+                    .woken_by(&event)
+                    .filter(|trigger| match &wishes.target {
+                        Target::Function(name) => trigger.function == *name,
+                        _ => true,
+                    })
+                    .map(|trigger| (trigger.function.clone(), trigger.id.clone()))
+                    .collect(),
+            };
+            for (function, trigger) in targets {
+                let id = self.ids.run(now);
+                let mut delivery = new_delivery(&project, id, key, function, trigger, now);
+                delivery.ready_at = wishes.not_before.unwrap_or(now);
+                delivery.keys.ordering.clone_from(&wishes.ordering_key);
+                receipt.runs.push(id);
+                transaction.deliveries.push(delivery);
+            }
+            receipt.events.push(key);
+            transaction.events.push(event);
+        }
+        (transaction, receipt)
+    }
+}
+
+/// A delivery without any rules.
+pub fn new_delivery(
+    project: &Project,
+    id: RunId,
+    event: EventId,
+    function: FunctionName,
+    trigger: TriggerId,
+    now: Timestamp,
+) -> NewDelivery {
+    NewDelivery {
+        id,
+        scope: project.scope(),
+        event,
+        trigger,
+        function,
+        keys: Keys::default(),
+        key_limit: None,
+        blocks: false,
+        on_unknown: OnUnknown::Retry,
+        debounce: None,
+        ready_at: now,
+        expires_at: now.plus(Duration::from_secs(3600)),
+        claimed: false,
+        dead: None,
+        dedup: None,
     }
 }
 
@@ -126,6 +221,7 @@ pub fn failure() -> Failure {
         stack: Some(
             "TypeError: no such thing \x1b[31m\n    at greet (functions/hello.js:3:9)".into(),
         ),
+        advice: None,
     }
 }
 
@@ -146,27 +242,110 @@ impl Operations for MadeUp {
     fn invoke_async(
         &self,
         invocation: Invocation,
-    ) -> BoxFuture<'static, Result<EventId, InvokeError>> {
-        let event = self.ids.event(self.clock.now());
+        asked: Asked,
+    ) -> BoxFuture<'static, Result<Receipt, InvokeError>> {
+        let mut arrival = Arrival::new(
+            Origin::Invoke(invocation.function.clone()),
+            "invoke",
+            self.clock.now(),
+            invocation.payload,
+        );
+        let function = invocation.function;
+        let trigger = TriggerId::new(&function, "$invoke");
+        arrival.wishes.target = Target::Trigger(function.clone(), trigger);
+        arrival.wishes.not_before = asked.not_before;
+        arrival.wishes.ordering_key = asked.ordering_key;
+        let (transaction, receipt) = self.owed(vec![arrival]);
+        let done = self.change(transaction);
         Box::pin(async move {
-            match invocation.function.as_str() {
-                "full" => Err(InvokeError::Store(StoreError::DiskFull)),
-                _ => Ok(event),
+            if function.as_str() == "full" {
+                return Err(InvokeError::Store(StoreError::DiskFull));
             }
+            done.await?;
+            Ok(receipt)
         })
     }
 
-    fn redrive(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
-        let act = |run, now: Timestamp| Intervention::Redrive {
-            run,
-            now,
-            expires_at: now.plus(std::time::Duration::from_secs(60)),
-        };
-        self.intervene(act, &runs)
+    fn submit(&self, submission: Submission) -> BoxFuture<'static, Result<Receipt, SubmitError>> {
+        let (transaction, receipt) = self.owed(submission.arrivals);
+        let done = self.change(transaction);
+        Box::pin(async move {
+            done.await?;
+            Ok(receipt)
+        })
     }
 
-    fn discard(&self, runs: Vec<RunId>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
-        self.intervene(|run, _| Intervention::Discard { run }, &runs)
+    fn redrive(&self, runs: Vec<Redrive>) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+        let act = |one: Redrive| Intervention::Redrive {
+            run: one.run,
+            now: one.at,
+            expires_at: one.at.plus(Duration::from_secs(60)),
+        };
+        self.intervene(runs.into_iter().map(act).collect())
+    }
+
+    fn discard(
+        &self,
+        runs: Vec<RunId>,
+        why: String,
+    ) -> BoxFuture<'static, Result<Vec<RunId>, StoreError>> {
+        let at = self.clock.now();
+        let act = |run| Intervention::Discard {
+            run,
+            at,
+            why: why.clone(),
+        };
+        self.intervene(runs.into_iter().map(act).collect())
+    }
+
+    fn replace(
+        &self,
+        dead: RunId,
+        arrival: Arrival,
+    ) -> BoxFuture<'static, Result<Option<Receipt>, SubmitError>> {
+        let (mut transaction, receipt) = self.owed(vec![arrival]);
+        transaction.interventions = vec![Intervention::Discard {
+            run: dead,
+            at: self.clock.now(),
+            why: format!("replaced by {}", receipt.events[0]),
+        }];
+        transaction.condition = Condition::IfApplied;
+        let committed = self.store.commit(transaction);
+        Box::pin(async move {
+            let committed = committed.await?;
+            Ok((!committed.intervened.is_empty()).then_some(receipt))
+        })
+    }
+
+    fn pause(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.change(Transaction {
+            pauses: vec![(pause, true)],
+            ..Transaction::default()
+        })
+    }
+
+    fn resume(&self, pause: Pause) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.change(Transaction {
+            pauses: vec![(pause, false)],
+            ..Transaction::default()
+        })
+    }
+
+    fn holds(&self, _: &TriggerId) -> Vec<Hold> {
+        self.holds.lock().unwrap().clone()
+    }
+
+    fn no_worker(&self, _: &TriggerId) -> Option<Failure> {
+        None
+    }
+
+    fn backup(
+        &self,
+        to: std::path::PathBuf,
+        _: WithHistory,
+    ) -> BoxFuture<'static, Result<Summary, BackupError>> {
+        let folder = to.display().to_string();
+        Box::pin(async move { Err(BackupError::Occupied { folder }) })
     }
 
     fn functions(&self) -> BoxFuture<'static, Vec<FunctionStatus>> {
@@ -184,6 +363,7 @@ impl Operations for MadeUp {
         let all = vec![
             status("broken", FunctionState::Broken(failure())),
             status("hello", FunctionState::Live),
+            status("resize", FunctionState::Live),
         ];
         Box::pin(async move { all })
     }
@@ -206,6 +386,7 @@ pub struct Rig {
     pub key: String,
     pub stop: CancellationToken,
     pub router: Router,
+    pub holds: Arc<Mutex<Vec<Hold>>>,
 }
 
 impl Rig {
@@ -245,15 +426,19 @@ impl Rig {
             clock: clock.clone(),
             ids: ids.clone(),
         };
+        let holds = Arc::default();
         let operations = Arc::new(MadeUp {
             store: store.clone(),
             clock,
             ids,
+            project: control.project.clone(),
+            holds: Arc::clone(&holds),
         });
         let stop = CancellationToken::new();
         let options = AdminOptions {
             hosts: vec!["wakeful.example.com".into()],
             stop: stop.clone(),
+            ..AdminOptions::default()
         };
         let router = admin::router(control.clone(), operations, options);
         Self {
@@ -263,6 +448,7 @@ impl Rig {
             key,
             stop,
             router,
+            holds,
         }
     }
 
@@ -371,32 +557,18 @@ impl Rig {
 
     /// A dead letter in the store.
     pub async fn die(&self, function: &str) -> (RunId, EventId) {
-        let now = self.control.clock.now();
-        let function: FunctionName = function.parse().unwrap();
-        let event = Event {
-            key: self.control.ids.event(now),
-            origin: Origin::Bucket("photos".parse().unwrap()),
-            id: "1".into(),
-            source: "/photos/dev/bucket/photos".into(),
-            kind: "wakeful.bucket.created".into(),
-            subject: Some("cat.jpg".into()),
-            time: now,
-            content_type: "application/json".into(),
-            data: Bytes::from_static(b"{\"size\":7}"),
-        };
-        let (id, key) = (self.control.ids.run(now), event.key);
-        let delivery = NewDelivery {
-            id,
-            scope: self.control.scope.clone(),
-            event: key,
-            trigger: TriggerId::new(&function, "bucket.photos.default"),
-            function,
-            ordering_key: None,
-            ready_at: now,
-            expires_at: now.plus(std::time::Duration::from_secs(60)),
-            claimed: true,
-            dedup: None,
-        };
+        self.die_of(function, DeadReason::AttemptsExhausted, None)
+            .await
+    }
+
+    /// A dead letter that died for a reason; with a key it blocks that.
+    pub async fn die_of(
+        &self,
+        function: &str,
+        reason: DeadReason,
+        key: Option<&str>,
+    ) -> (RunId, EventId) {
+        let (id, event) = self.owe(function, key, true).await;
         let settlement = Settlement {
             claim: Claim {
                 run: id,
@@ -404,23 +576,68 @@ impl Rig {
                 start: 1,
             },
             end: End::Dead {
-                reason: DeadReason::AttemptsExhausted,
-                at: now,
+                reason,
+                at: self.control.clock.now(),
                 failure: Some(failure()),
             },
         };
+        let death = Transaction {
+            settlements: vec![settlement],
+            ..Transaction::default()
+        };
+        self.store.commit(death).await.unwrap();
+        (id, event)
+    }
+
+    /// A delivery of the event that `photos/cat.jpg` was created, claimed or not; with a key it
+    /// is ordered by that.
+    pub async fn owe(&self, function: &str, key: Option<&str>, claimed: bool) -> (RunId, EventId) {
+        let event = self.photo("cat.jpg");
+        let (now, event_id) = (self.control.clock.now(), event.key);
+        let function: FunctionName = function.parse().unwrap();
+        let trigger = TriggerId::new(&function, "bucket.photos.default");
+        let id = self.control.ids.run(now);
+        let project = self.control.project.borrow().clone();
+        let mut delivery = new_delivery(&project, id, event_id, function, trigger, now);
+        delivery.claimed = claimed;
+        delivery.keys.ordering = key.map(str::to_owned);
+        delivery.blocks = key.is_some();
         let arrival = Transaction {
             events: vec![event],
             deliveries: vec![delivery],
             ..Transaction::default()
         };
         self.store.commit(arrival).await.unwrap();
-        let death = Transaction {
-            settlements: vec![settlement],
+        (id, event_id)
+    }
+
+    /// The event that an object of `photos` was created.
+    pub fn photo(&self, key: &str) -> Event {
+        let now = self.control.clock.now();
+        Event {
+            key: self.control.ids.event(now),
+            origin: Origin::Bucket("photos".parse().unwrap()),
+            id: "1".into(),
+            source: "/photos/dev/bucket/photos".into(),
+            kind: "wakeful.bucket.created".into(),
+            subject: Some(key.into()),
+            time: now,
+            content_type: "application/json".into(),
+            data: Bytes::from_static(b"{\"size\":7}"),
+            extensions: Extensions::new(),
+            lineage: Lineage::default(),
+        }
+    }
+
+    /// Keeps an event to which nothing is owed.
+    pub async fn keep(&self, event: Event) -> EventId {
+        let id = event.key;
+        let transaction = Transaction {
+            events: vec![event],
             ..Transaction::default()
         };
-        self.store.commit(death).await.unwrap();
-        (id, key)
+        self.store.commit(transaction).await.unwrap();
+        id
     }
 
     /// Serves on a free port of this machine until the rig's runtime ends.
@@ -433,15 +650,45 @@ impl Rig {
     }
 }
 
+/// Two functions that listen to photos and orders, and three that only their names are known of.
+const MANIFEST: &str = r#"
+name = "photos"
+
+[bucket.photos]
+
+[topic."orders.*"]
+
+[function.hello]
+code = "hello.js"
+[[function.hello.on]]
+bucket = "photos"
+
+[function.resize]
+code = "resize.js"
+[[function.resize.on]]
+bucket = "photos"
+events = ["created"]
+key = "*.png"
+name = "pictures"
+[[function.resize.on]]
+topic = "orders.paid"
+name = "paid"
+[function.resize.on.filter]
+data.total = [{ numeric = [">", 100] }]
+
+[function.broken]
+code = "broken.js"
+"#;
+
 fn project() -> Project {
-    Project {
-        name: "photos".parse().unwrap(),
-        environment: "dev".parse().unwrap(),
-        node: NodeMajor::V24,
-        buckets: Default::default(),
-        databases: Default::default(),
-        functions: Default::default(),
-    }
+    let source = Source {
+        name: "wakeful.toml".into(),
+        text: MANIFEST.into(),
+    };
+    let environment = "dev".parse().unwrap();
+    manifest::load(&source, &environment, &|_: &std::path::Path| Found::File)
+        .unwrap()
+        .project
 }
 
 /// The whole of an answer.

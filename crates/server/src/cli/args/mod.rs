@@ -168,6 +168,7 @@ Examples:
 
 Events are taken in as ever and wait. Attempts that run go on. A pause survives restarts.")]
     Pause {
+        /// What.
         #[command(flatten)]
         what: PauseArgs,
         /// Why, for those who find it

@@ -124,7 +124,7 @@ pub(super) fn detail(
         ),
         ("drop it", format!("wakeful dead discard {}", dead.run)),
     ] {
-        out.put(&out.tint(Tone::Dim, &format!("{what:<21}{command}")))?;
+        out.put(&out.tint(Tone::Dim, &format!("{what:<22}{command}")))?;
     }
     Ok(())
 }
