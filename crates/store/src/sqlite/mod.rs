@@ -34,6 +34,8 @@ mod settle;
 pub(crate) mod space;
 mod steps;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod traces;
 mod writer;
 

@@ -58,7 +58,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// The step at index n makes format n into format n + 1.
 pub(super) const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
 
-const FORMAT_1: &str = "
+pub(super) const FORMAT_1: &str = "
 CREATE TABLE counters (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     seq INTEGER NOT NULL, epoch INTEGER NOT NULL, greatest INTEGER NOT NULL,
