@@ -20,6 +20,7 @@ HOLD
 "POST /slow" = "slow"
 "POST /status/{status}" = "status"
 "POST /throws" = "throws"
+"POST /throws-again" = { handler = "throws", on_unknown = "retry" }
 "POST /exits" = "exits"
 "POST /large" = "large"
 "POST /stream" = "stream"
@@ -231,7 +232,6 @@ fn what_stays_depends_on_what_is_known() {
 
 #[test]
 fn with_hold_what_failed_does_not_run_again() {
-    // A hold of the function is told of in `dev`, but holds for keys.
     let project = project_with("on_unknown = \"hold\"");
     let server = project.dev();
     let first = post(&server, "/exits", "key", &[]);

@@ -107,7 +107,7 @@ async fn take_turn(
         run: shared.ids.run(now),
         now,
         until: now.plus(asking.kept),
-        again: on_unknown(endpoint),
+        again: trigger.flow.on_unknown,
     };
     let (run, detail) = (begin.run, shared.detail);
     let (sender, answered) = oneshot::channel();
@@ -123,15 +123,6 @@ async fn take_turn(
         let _ = sender.send(response.unwrap_or_else(|refusal| refusal.response(None, detail)));
     });
     answered.await.map_err(|_| Refusal::OutcomeUnknown(run))
-}
-
-/// What the endpoint, or its function for all of its triggers, says.
-fn on_unknown(endpoint: &Endpoint) -> OnUnknown {
-    let said = [&endpoint.trigger.flow, &endpoint.version.function.flow];
-    match said.iter().any(|flow| flow.on_unknown == OnUnknown::Hold) {
-        true => OnUnknown::Hold,
-        false => OnUnknown::Retry,
-    }
 }
 
 /// The same key with another request is a mistake of the caller.
