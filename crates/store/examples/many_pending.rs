@@ -20,7 +20,7 @@ async fn main() -> std::io::Result<()> {
         value.unwrap_or(default)
     };
     let (count, rounds) = (number("--count", 1_000_000), number("--rounds", 400));
-    for shape in Shape::ALL {
+    for shape in [Shape::Unkeyed, Shape::Lanes, Shape::OneLane, Shape::Rooms] {
         let probe = Command::new(std::env::current_exe()?);
         println!("{}", measure(shape, count, rounds, probe).await);
     }

@@ -283,8 +283,7 @@ async fn numbers_that_follow_from_others_are_counted_anew() {
         ("no references", "DELETE FROM blobs".into(), Code::BlobCount),
         (
             "a part of nothing",
-            "INSERT INTO parts SELECT 1, 1, blob, size, etag, modified, meta \
-          FROM parts"
+            "INSERT INTO parts SELECT 1, 1, blob, size, etag, modified, meta, NULL FROM parts"
                 .into(),
             Code::PartOrphaned,
         ),
@@ -471,7 +470,10 @@ async fn indexes_are_made_anew_and_the_old_file_is_kept() {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let kept: Vec<_> = kept
-        .filter(|path| path.to_string_lossy().contains("store.db.damaged-"))
+        .filter(|path| {
+            let name = path.to_string_lossy();
+            name.contains("store.db.damaged-") && !name.ends_with("-wal")
+        })
         .collect();
     assert_eq!(kept.len(), 1);
     assert!(fs::read(&kept[0]).unwrap() == harmed);
@@ -543,6 +545,58 @@ async fn files_of_objects_are_held_against_the_index() {
         fs::write(path, b"x").unwrap();
     };
     check(&world, "just written", young, Code::BlobOrphaned, NOTED).await;
+}
+
+#[tokio::test]
+async fn rows_that_are_not_what_was_written_are_named() {
+    let (_folder, world) = fresh().await;
+    for (table, sql, code) in [
+        (
+            "checkpoints",
+            "UPDATE checkpoints SET value = x'00'",
+            Code::CheckpointDamaged,
+        ),
+        (
+            "checkpoints",
+            "UPDATE checkpoints SET source = 'database:shoq'",
+            Code::CheckpointDamaged,
+        ),
+        (
+            "objects",
+            "UPDATE objects SET etag = 'x'",
+            Code::ObjectDamaged,
+        ),
+        (
+            "uploads",
+            "UPDATE uploads SET started = started + 1",
+            Code::ObjectDamaged,
+        ),
+        (
+            "parts",
+            "UPDATE parts SET modified = 7",
+            Code::ObjectDamaged,
+        ),
+    ] {
+        let report = check(&world, sql, |world| world.harm(sql), code, DAMAGED).await;
+        let named = report
+            .findings
+            .iter()
+            .any(|finding| finding.place.starts_with(table));
+        assert!(named, "{:#?}", report.findings);
+    }
+    // Rows of the format before have none.
+    let old = |world: &World| {
+        world.harm("UPDATE objects SET checksum = NULL; UPDATE checkpoints SET checksum = NULL");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("data");
+    copy_folder(&world.folder, &at);
+    let world = World {
+        folder: at,
+        ..world
+    };
+    old(&world);
+    assert_eq!(examine(&world.folder, Depth::Deep).findings, []);
 }
 
 #[tokio::test]

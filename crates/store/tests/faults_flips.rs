@@ -31,6 +31,8 @@ use support::{NOON, options, work};
 
 /// Bits that are flipped in each kind of file.
 const FLIPS: u64 = 120;
+/// Bits that are flipped in each page beside those of events.
+const FLIPS_OF_A_PAGE: u64 = 10;
 
 /// What a folder answers: for each question its answer, or the error that was told.
 type Answers = BTreeMap<String, Result<String, String>>;
@@ -61,17 +63,29 @@ fn without_unprotected(delivery: Delivery) -> Delivery {
     }
 }
 
-async fn ask(store: &SqliteStore, world: &World) -> Answers {
+/// Which columns of deliveries are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    All,
+    Protected,
+}
+
+impl Columns {
+    fn of(self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        match self {
+            Self::All => deliveries,
+            Self::Protected => deliveries.into_iter().map(without_unprotected).collect(),
+        }
+    }
+}
+
+async fn ask(store: &SqliteStore, world: &World, columns: Columns) -> Answers {
     let mut answers = Answers::new();
     let mut note = |question: String, answer| answers.insert(question, answer);
     for event in &world.events {
         note(format!("event {event}"), told(store.event(*event).await));
         let owed = store.deliveries_of(*event).await;
-        let owed = owed.map(|owed| {
-            owed.into_iter()
-                .map(without_unprotected)
-                .collect::<Vec<_>>()
-        });
+        let owed = owed.map(|owed| columns.of(owed));
         note(format!("owed {event}"), told(owed));
         note(
             format!("endings {event}"),
@@ -87,12 +101,7 @@ async fn ask(store: &SqliteStore, world: &World) -> Answers {
         limit: 1000,
     });
     let ready = ready.await;
-    let ready = ready.map(|ready| {
-        ready
-            .into_iter()
-            .map(without_unprotected)
-            .collect::<Vec<_>>()
-    });
+    let ready = ready.map(|ready| columns.of(ready));
     note("ready".into(), told(ready));
     note("backlog".into(), told(store.backlog().await));
     note(
@@ -104,11 +113,7 @@ async fn ask(store: &SqliteStore, world: &World) -> Answers {
         ..DeadQuery::default()
     });
     let dead = dead.await;
-    let dead = dead.map(|dead| {
-        dead.into_iter()
-            .map(without_unprotected)
-            .collect::<Vec<_>>()
-    });
+    let dead = dead.map(|dead| columns.of(dead));
     note("dead".into(), told(dead));
     let key = CheckpointKey {
         scope: any.scope.clone(),
@@ -146,6 +151,8 @@ enum Fate {
     Named,
     /// The store answers something else, and the doctor says that something is wrong.
     Doctor,
+    /// What has no second trace in the store is another: see [`without_unprotected`].
+    Unprotected,
     /// Everything answers as before.
     WithoutEffect,
 }
@@ -153,7 +160,8 @@ enum Fate {
 struct Harms {
     _folder: TempDir,
     world: World,
-    whole: Answers,
+    /// What the whole folder answers, with all columns and with those that are protected.
+    whole: [Answers; 2],
     fates: BTreeMap<(&'static str, Fate), u64>,
     silent: Vec<String>,
 }
@@ -164,8 +172,11 @@ impl Harms {
         let at = copy.path().join("data");
         copy_folder(&world.folder, &at);
         let store = SqliteStore::open(options(&at)).unwrap();
-        let whole = ask(&store, &world).await;
-        assert!(whole.values().all(Result::is_ok));
+        let whole = [
+            ask(&store, &world, Columns::All).await,
+            ask(&store, &world, Columns::Protected).await,
+        ];
+        assert!(whole.iter().flat_map(Answers::values).all(Result::is_ok));
         store.close();
         Self {
             _folder: folder,
@@ -189,36 +200,43 @@ impl Harms {
                 Fate::Refused
             }
             Ok(store) => {
-                let answers = ask(&store, &self.world).await;
+                let all = ask(&store, &self.world, Columns::All).await;
+                let protected = ask(&store, &self.world, Columns::Protected).await;
                 store.close();
-                self.fate_of(&answers, &examined, &said)
+                match (all == self.whole[0], protected == self.whole[1]) {
+                    (true, _) => Fate::WithoutEffect,
+                    (false, true) => self.unprotected(&examined),
+                    (false, false) => self.fate_of(&protected, &examined, &said),
+                }
             }
         };
         *self.fates.entry((kind, fate)).or_default() += 1;
     }
 
+    fn unprotected(&self, examined: &Path) -> Fate {
+        match found(examined) {
+            true => Fate::Doctor,
+            false => Fate::Unprotected,
+        }
+    }
+
     fn fate_of(&mut self, answers: &Answers, examined: &Path, said: &str) -> Fate {
+        let whole = &self.whole[1];
         let others: Vec<_> = answers
             .iter()
-            .filter(|(question, answer)| self.whole.get(*question) != Some(answer))
+            .filter(|(question, answer)| whole.get(*question) != Some(answer))
             .collect();
-        if others.is_empty() {
-            return Fate::WithoutEffect;
+        if others.iter().all(|(_, answer)| answer.is_err()) {
+            return Fate::Named;
         }
-        let report = doctor::examine(examined, Depth::Deep, NOON, &mut |_| {});
-        let found = report.is_err_or_found();
-        match (others.iter().all(|(_, answer)| answer.is_err()), found) {
-            (true, _) => Fate::Named,
-            (false, true) => Fate::Doctor,
-            (false, false) => {
-                for (question, answer) in others {
-                    let before = &self.whole[question];
-                    self.silent
-                        .push(format!("{said}: {question}: {before:?} became {answer:?}"));
-                }
-                Fate::Doctor
+        if !found(examined) {
+            for (question, answer) in others {
+                let before = &whole[question];
+                self.silent
+                    .push(format!("{said}: {question}: {before:?} became {answer:?}"));
             }
         }
+        Fate::Doctor
     }
 
     fn done(&self) {
@@ -239,17 +257,10 @@ impl Harms {
     }
 }
 
-trait Found {
-    fn is_err_or_found(&self) -> bool;
-}
-
-impl Found for Result<doctor::Report, doctor::DoctorError> {
-    fn is_err_or_found(&self) -> bool {
-        match self {
-            Ok(report) => report.verdict() != Verdict::Clean || !report.findings.is_empty(),
-            Err(_) => true,
-        }
-    }
+/// Whether the doctor says anything.
+fn found(folder: &Path) -> bool {
+    let report = doctor::examine(folder, Depth::Deep, NOON, &mut |_| {});
+    !report.is_ok_and(|report| report.verdict() == Verdict::Clean && report.findings.is_empty())
 }
 
 /// A number that looks random, the same in each run.
@@ -305,7 +316,7 @@ async fn no_flipped_bit_of_the_database_is_silently_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let world = world(folder.path()).await;
     let mut harms = Harms::of(world, folder).await;
-    for seed in 0..FLIPS * 2 {
+    for seed in 0..FLIPS * 2 * longer() {
         let file = harms.world.folder.join("store.db");
         let said = flip_again(&file, seed);
         harms
@@ -329,12 +340,69 @@ fn flip_again(file: &Path, seed: u64) -> String {
     flip(&target, seed)
 }
 
+/// How many times as many bits are flipped, for a long run: `WAKEFUL_TEST_FLIPS=20`.
+fn longer() -> u64 {
+    let times = std::env::var("WAKEFUL_TEST_FLIPS").ok();
+    times.and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
+/// Most of a database are events. This is about all that is not.
+#[tokio::test]
+async fn no_flipped_bit_beside_events_is_silently_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path()).await;
+    let pages = pages_beside_events(&world);
+    let mut harms = Harms::of(world, folder).await;
+    let mut seed = 0;
+    for (name, page) in &pages {
+        for _ in 0..FLIPS_OF_A_PAGE * longer() {
+            seed += 1;
+            let (at, bit) = (used_byte(&harms.world.folder, *page, seed), drawn(seed) % 8);
+            let said = format!("bit {bit} of byte {at}, of {name}");
+            let flip = |folder: &Path| {
+                let mut bytes = fs::read(folder.join("store.db")).unwrap();
+                bytes[at] ^= 1 << bit;
+                fs::write(folder.join("store.db"), bytes).unwrap();
+            };
+            harms.check("beside events", said, flip).await;
+        }
+    }
+    harms.done();
+    let silent = harms.count("beside events", Fate::Unprotected);
+    assert!(
+        silent < seed / 20,
+        "{silent} of {seed} cannot be found by anyone"
+    );
+}
+
+/// Pages of tables and indexes, and whose they are.
+fn pages_beside_events(world: &World) -> Vec<(String, usize)> {
+    let conn = world.sql();
+    let mut statement = conn
+        .prepare("SELECT name, pageno FROM dbstat WHERE name <> 'events' ORDER BY pageno")
+        .unwrap();
+    let pages = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as usize)))
+        .unwrap();
+    pages.collect::<Result<_, _>>().unwrap()
+}
+
+/// A byte of a page, rather one that is in use: of 64 the first that is not zero.
+fn used_byte(folder: &Path, page: usize, seed: u64) -> usize {
+    let bytes = fs::read(folder.join("store.db")).unwrap();
+    let from = (page - 1) * 4096;
+    let places = (0..64).map(|number| from + drawn(seed * 64 + number) as usize % 4096);
+    let mut places = places.collect::<Vec<_>>();
+    let used = places.iter().position(|at| bytes[*at] != 0);
+    places.swap_remove(used.unwrap_or(0))
+}
+
 #[tokio::test]
 async fn no_flipped_bit_of_the_log_is_silently_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let world = killed(folder.path()).await;
     let mut harms = Harms::of(world, folder).await;
-    for seed in 0..FLIPS {
+    for seed in 0..FLIPS * longer() {
         for name in ["store.db-wal", "high-water"] {
             if name == "high-water" && seed % 8 != 0 {
                 continue;

@@ -52,7 +52,7 @@ impl<'a> Exam<'a> {
             // What the other checks mean, they mean for the newest tables.
             return;
         }
-        let rest: [(&str, Check); 10] = [
+        let rest: [(&str, Check); 11] = [
             ("the states of deliveries", deliveries::states),
             ("the events of deliveries", deliveries::events),
             ("the names that deliveries go by", deliveries::names),
@@ -62,6 +62,7 @@ impl<'a> Exam<'a> {
             ("the lanes of keys", lanes::check),
             ("the object index", objects::check),
             ("uploads", objects::parts),
+            ("the checksums of rows", objects::sums),
             ("the files of objects", blobs::check),
         ];
         for (what, check) in rest {

@@ -1,7 +1,7 @@
 //! The object index: what it says of objects, and which files it needs.
 
 use md5::{Digest, Md5};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, params, types::ValueRef};
 use std::{fs::File, io::Read, path::Path};
 use wakeful_core::{
     limits::OBJECT_CHUNK,
@@ -239,4 +239,56 @@ fn bytes_of_parts(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Rows with a checksum are those that were written.
+pub(super) fn sums(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
+    let conn = exam.conn;
+    for (table, columns, width) in anatomy::SUMMED {
+        let mut statement = conn.prepare(&format!("SELECT {columns}, checksum FROM {table}"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if anatomy::fits(row, width) {
+                continue;
+            }
+            let place = (0..3).map(|at| shown(row.get_ref(at)));
+            let place = format!("{table} ({})", place.collect::<Vec<_>>().join(", "));
+            if table == "checkpoints" {
+                exam.add(
+                    Code::CheckpointDamaged,
+                    place,
+                    "it is not what was written",
+                    "its source does not start: it might miss events, or bring them twice",
+                    Remedy::Person(
+                        "restore a backup; or remove it from the table `checkpoints`, and the \
+                         source begins as a new one does"
+                            .to_owned(),
+                    ),
+                );
+            } else {
+                exam.add(
+                    Code::ObjectDamaged,
+                    place,
+                    "its entry in the index is not what was written",
+                    "it cannot be read, listed or replaced",
+                    Remedy::Person(format!(
+                        "restore a backup; or remove it from the table `{table}`, repair, and \
+                         write it again"
+                    )),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A key as people can read it.
+fn shown(value: rusqlite::Result<ValueRef<'_>>) -> String {
+    match value {
+        Ok(ValueRef::Integer(number)) => number.to_string(),
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+            String::from_utf8_lossy(bytes).chars().take(200).collect()
+        }
+        _ => "?".to_owned(),
+    }
 }

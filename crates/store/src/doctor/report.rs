@@ -107,6 +107,8 @@ pub enum Code {
     ClaimOfTheFuture,
     /// An entry of the object index holds what no version of this program wrote.
     ObjectDamaged,
+    /// What a source remembered is not what was written.
+    CheckpointDamaged,
     /// The file of an object is not there.
     BlobMissing,
     /// The file of an object has another size than its index says.
@@ -154,6 +156,7 @@ impl Code {
             Self::LeftOver => "left_over",
             Self::ClaimOfTheFuture => "claim_of_the_future",
             Self::ObjectDamaged => "object_damaged",
+            Self::CheckpointDamaged => "checkpoint_damaged",
             Self::BlobMissing => "blob_missing",
             Self::BlobSize => "blob_size",
             Self::BlobDamaged => "blob_damaged",

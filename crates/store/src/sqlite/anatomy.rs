@@ -3,14 +3,14 @@
 use std::{io, path::Path};
 
 use bytes::Bytes;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use wakeful_core::{
     event::Event,
     id::EventId,
     port::{BlobPart, OpenError},
 };
 
-use super::{SqliteStore, envelope, fault::Fault, folder, mark, objects, schema};
+use super::{SqliteStore, envelope, fault::Fault, folder, mark, objects, schema, sums};
 
 /// The file of the store in its folder.
 pub(crate) const FILE: &str = schema::FILE;
@@ -109,6 +109,27 @@ pub(crate) fn event(id: i64, checksum: i64, stored: &[u8], data: &[u8]) -> Store
         Some(event) => Stored::Whole(Box::new(event)),
         None => Stored::Envelope,
     }
+}
+
+/// The tables whose rows have a checksum, each with the columns before it in their order.
+pub(crate) const SUMMED: [(&str, &str, usize); 4] = [
+    ("checkpoints", "project, environment, source, value", 4),
+    (
+        "objects",
+        "bucket, key, generation, size, etag, modified, blobs, meta",
+        8,
+    ),
+    ("uploads", "id, bucket, key, started, meta", 5),
+    (
+        "parts",
+        "upload, number, blob, size, etag, modified, meta",
+        7,
+    ),
+];
+
+/// Whether a row of one of these fits the checksum that comes after its columns.
+pub(crate) fn fits(row: &Row<'_>, width: usize) -> bool {
+    matches!(sums::fits(row, width), Ok(true))
 }
 
 /// The blobs of a row of `objects`; `None` when they are no list.

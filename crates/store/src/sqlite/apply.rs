@@ -25,7 +25,7 @@ use super::{
     rows::{self, delivery_columns},
     settle,
     steps::{Done, Rest},
-    traces,
+    sums, traces,
 };
 use crate::{
     ids::greatest_in,
@@ -227,12 +227,18 @@ impl<'a> Applier<'a> {
     fn remember(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
         let key = &checkpoint.key;
         self.conn
-            .prepare_cached("INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached("INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![
                 key.scope.project.as_str(),
                 key.scope.environment.as_str(),
                 key.source,
-                &checkpoint.value[..]
+                &checkpoint.value[..],
+                sums::sum(&[
+                    key.scope.project.as_str().into(),
+                    key.scope.environment.as_str().into(),
+                    key.source.as_str().into(),
+                    checkpoint.value[..].into(),
+                ])?
             ])?;
         Ok(())
     }

@@ -33,6 +33,7 @@ mod schema;
 mod settle;
 pub(crate) mod space;
 mod steps;
+mod sums;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,13 @@
 //! without a row is referred to by nothing. Keys are compared as bytes.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{
+    Connection, OptionalExtension, Row, params,
+    types::{
+        ToSqlOutput,
+        ValueRef::{self, Blob, Integer, Text},
+    },
+};
 use wakeful_core::{
     port::{
         BlobId, BlobPart, BucketRef, Object, ObjectChange, ObjectId, ObjectsQuery, Upload,
@@ -18,6 +24,7 @@ use wakeful_core::{
 use super::{
     fault::{Fault, malformed},
     names::Names,
+    sums,
 };
 
 /// Applies `changes` in order, all or none: a conflict leaves nothing of them.
@@ -95,12 +102,17 @@ fn bucket(conn: &Connection, names: &mut Names, bucket: &BucketRef) -> Result<i6
 
 /// Removes what is at `key`, which must be of the generation `expect`.
 fn replace(conn: &Connection, bucket: i64, key: &str, expect: Option<i64>) -> Result<(), Fault> {
-    let found: Option<(i64, Vec<u8>)> = conn
-        .prepare_cached("SELECT generation, blobs FROM objects WHERE bucket = ?1 AND key = ?2")?
-        .query_row(params![bucket, key.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
+    let found = {
+        let mut statement = conn.prepare_cached(ONE)?;
+        let mut rows = statement.query(params![bucket, key.as_bytes()])?;
+        match rows.next()? {
+            None => None,
+            Some(row) => {
+                sums::check(row, OBJECT, "an object")?;
+                Some((row.get::<_, i64>(2)?, row.get::<_, Vec<u8>>(6)?))
+            }
+        }
+    };
     if found.as_ref().map(|(generation, _)| *generation) != expect {
         return Err(Fault::Conflict(key.to_owned()));
     }
@@ -118,29 +130,47 @@ fn insert(conn: &Connection, bucket: i64, object: &Object) -> Result<(), Fault> 
     for part in &object.blobs {
         refer(conn, part.blob)?;
     }
-    conn.prepare_cached("INSERT INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
-        .execute(params![
-            bucket,
-            object.at.key.as_bytes(),
-            object.generation,
-            stored_size(object.size)?,
-            object.etag,
-            object.modified.as_millis(),
-            encode_blobs(&object.blobs)?,
-            &object.meta[..],
-        ])?;
+    let (size, blobs) = (stored_size(object.size)?, encode_blobs(&object.blobs)?);
+    insert_row(
+        conn,
+        "INSERT INTO objects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        &[
+            Integer(bucket),
+            Blob(object.at.key.as_bytes()),
+            Integer(object.generation),
+            Integer(size),
+            Text(object.etag.as_bytes()),
+            Integer(object.modified.as_millis()),
+            Blob(&blobs),
+            Blob(&object.meta),
+        ],
+    )
+}
+
+/// Inserts a row and the checksum of its values.
+fn insert_row(conn: &Connection, sql: &str, values: &[ValueRef<'_>]) -> Result<(), Fault> {
+    let sum = sums::sum(values)?;
+    let mut statement = conn.prepare_cached(sql)?;
+    for (place, value) in (1..).zip(values) {
+        statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(*value))?;
+    }
+    statement.raw_bind_parameter(values.len() + 1, sum)?;
+    statement.raw_execute()?;
     Ok(())
 }
 
 fn begin(conn: &Connection, bucket: i64, upload: &Upload) -> Result<(), Fault> {
-    conn.prepare_cached("INSERT INTO uploads VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            upload.id.0,
-            bucket,
-            upload.at.key.as_bytes(),
-            upload.started.as_millis(),
-            &upload.meta[..],
-        ])?;
+    insert_row(
+        conn,
+        "INSERT INTO uploads VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        &[
+            Integer(upload.id.0),
+            Integer(bucket),
+            Blob(upload.at.key.as_bytes()),
+            Integer(upload.started.as_millis()),
+            Blob(&upload.meta),
+        ],
+    )?;
     upload
         .parts
         .iter()
@@ -162,17 +192,19 @@ fn add_part(conn: &Connection, upload: UploadId, part: &UploadPart) -> Result<()
         release(conn, BlobId(blob))?;
     }
     refer(conn, part.blob.blob)?;
-    conn.prepare_cached("INSERT INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![
-            upload.0,
-            part.number,
-            part.blob.blob.0,
-            stored_size(part.blob.size)?,
-            part.etag,
-            part.modified.as_millis(),
-            &part.meta[..],
-        ])?;
-    Ok(())
+    insert_row(
+        conn,
+        "INSERT INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        &[
+            Integer(upload.0),
+            Integer(part.number.into()),
+            Integer(part.blob.blob.0),
+            Integer(stored_size(part.blob.size)?),
+            Text(part.etag.as_bytes()),
+            Integer(part.modified.as_millis()),
+            Blob(&part.meta),
+        ],
+    )
 }
 
 /// Removes an upload and its parts; `false` when there is none.
@@ -252,18 +284,36 @@ fn size_of(row: &Row<'_>, column: usize) -> Result<u64, Fault> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed("a size"))
 }
 
+/// The columns of an object, in the order of their table, and their checksum.
+macro_rules! object_columns {
+    () => {
+        "bucket, key, generation, size, etag, modified, blobs, meta, checksum"
+    };
+}
+/// How many come before the checksum: of objects, uploads and parts.
+const OBJECT: usize = 8;
+const UPLOAD: usize = 5;
+const PART: usize = 7;
+
+const ONE: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects WHERE bucket = ?1 AND key = ?2"
+);
+
 fn object_of(row: &Row<'_>, bucket: &BucketRef) -> Result<Object, Fault> {
+    sums::check(row, OBJECT, "an object")?;
     Ok(Object {
         at: ObjectId {
             bucket: bucket.clone(),
-            key: key_of(row, 0)?,
+            key: key_of(row, 1)?,
         },
-        generation: row.get(1)?,
-        size: size_of(row, 2)?,
-        etag: row.get(3)?,
-        modified: Timestamp::from_millis(row.get(4)?),
-        blobs: decode_blobs(row.get_ref(5)?.as_blob().map_err(|_| malformed("blobs"))?)?,
-        meta: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+        generation: row.get(2)?,
+        size: size_of(row, 3)?,
+        etag: row.get(4)?,
+        modified: Timestamp::from_millis(row.get(5)?),
+        blobs: decode_blobs(row.get_ref(6)?.as_blob().map_err(|_| malformed("blobs"))?)?,
+        meta: Bytes::from(row.get::<_, Vec<u8>>(7)?),
     })
 }
 
@@ -279,10 +329,7 @@ pub(super) fn object(
     else {
         return Ok(None);
     };
-    let mut statement = conn.prepare_cached(
-        "SELECT key, generation, size, etag, modified, blobs, meta FROM objects \
-         WHERE bucket = ?1 AND key = ?2",
-    )?;
+    let mut statement = conn.prepare_cached(ONE)?;
     let mut rows = statement.query(params![bucket, at.key.as_bytes()])?;
     rows.next()?
         .map(|row| object_of(row, &at.bucket))
@@ -306,13 +353,19 @@ pub(super) fn list(
     let (from, sql) = match after.filter(|after| *after >= prefix) {
         Some(after) => (
             after,
-            "SELECT key, generation, size, etag, modified, blobs, meta FROM objects \
-             WHERE bucket = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+            concat!(
+                "SELECT ",
+                object_columns!(),
+                " FROM objects WHERE bucket = ?1 AND key > ?2 ORDER BY key LIMIT ?3"
+            ),
         ),
         None => (
             prefix,
-            "SELECT key, generation, size, etag, modified, blobs, meta FROM objects \
-             WHERE bucket = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
+            concat!(
+                "SELECT ",
+                object_columns!(),
+                " FROM objects WHERE bucket = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"
+            ),
         ),
     };
     let mut statement = conn.prepare_cached(sql)?;
@@ -330,14 +383,15 @@ pub(super) fn list(
 }
 
 fn upload_of(row: &Row<'_>, bucket: BucketRef) -> Result<Upload, Fault> {
+    sums::check(row, UPLOAD, "an upload")?;
     Ok(Upload {
         id: UploadId(row.get(0)?),
         at: ObjectId {
             bucket,
-            key: key_of(row, 1)?,
+            key: key_of(row, 2)?,
         },
-        started: Timestamp::from_millis(row.get(2)?),
-        meta: Bytes::from(row.get::<_, Vec<u8>>(3)?),
+        started: Timestamp::from_millis(row.get(3)?),
+        meta: Bytes::from(row.get::<_, Vec<u8>>(4)?),
         parts: Vec::new(),
     })
 }
@@ -348,29 +402,31 @@ pub(super) fn upload(
     names: &mut Names,
     id: UploadId,
 ) -> Result<Option<Upload>, Fault> {
-    let mut statement =
-        conn.prepare_cached("SELECT id, key, started, meta, bucket FROM uploads WHERE id = ?1")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT id, bucket, key, started, meta, checksum FROM uploads WHERE id = ?1",
+    )?;
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let (scope, name) = names.buckets.name(conn, row.get(4)?)?;
+    let (scope, name) = names.buckets.name(conn, row.get(1)?)?;
     let mut upload = upload_of(row, BucketRef { scope, name })?;
     let mut statement = conn.prepare_cached(
-        "SELECT number, blob, size, etag, modified, meta FROM parts \
+        "SELECT upload, number, blob, size, etag, modified, meta, checksum FROM parts \
          WHERE upload = ?1 ORDER BY number",
     )?;
     let mut rows = statement.query([id.0])?;
     while let Some(row) = rows.next()? {
+        sums::check(row, PART, "a part of an upload")?;
         upload.parts.push(UploadPart {
-            number: row.get(0)?,
+            number: row.get(1)?,
             blob: BlobPart {
-                blob: BlobId(row.get(1)?),
-                size: size_of(row, 2)?,
+                blob: BlobId(row.get(2)?),
+                size: size_of(row, 3)?,
             },
-            etag: row.get(3)?,
-            modified: Timestamp::from_millis(row.get(4)?),
-            meta: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+            etag: row.get(4)?,
+            modified: Timestamp::from_millis(row.get(5)?),
+            meta: Bytes::from(row.get::<_, Vec<u8>>(6)?),
         });
     }
     Ok(Some(upload))
@@ -386,7 +442,8 @@ pub(super) fn uploads(
         return Ok(Vec::new());
     };
     let mut statement = conn.prepare_cached(
-        "SELECT id, key, started, meta FROM uploads WHERE bucket = ?1 ORDER BY key, id",
+        "SELECT id, bucket, key, started, meta, checksum FROM uploads \
+         WHERE bucket = ?1 ORDER BY key, id",
     )?;
     let mut rows = statement.query([bucket])?;
     let mut found = Vec::new();

@@ -18,7 +18,7 @@ use super::{
     fault::Fault,
     readers::Reader,
     rows::{self, delivery_columns},
-    sweep,
+    sums, sweep,
 };
 
 /// What a query may return, as SQLite takes it.
@@ -187,22 +187,20 @@ pub(super) fn deliveries_of(reader: &mut Reader, event: EventId) -> Result<Vec<D
 }
 
 pub(super) fn checkpoint(reader: &mut Reader, key: &CheckpointKey) -> Result<Option<Bytes>, Fault> {
-    let value: Option<Vec<u8>> = reader
-        .conn
-        .prepare_cached(
-            "SELECT value FROM checkpoints \
-             WHERE project = ?1 AND environment = ?2 AND source = ?3",
-        )?
-        .query_row(
-            params![
-                key.scope.project.as_str(),
-                key.scope.environment.as_str(),
-                key.source
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    Ok(value.map(Bytes::from))
+    let mut statement = reader.conn.prepare_cached(
+        "SELECT project, environment, source, value, checksum FROM checkpoints \
+         WHERE project = ?1 AND environment = ?2 AND source = ?3",
+    )?;
+    let mut rows = statement.query(params![
+        key.scope.project.as_str(),
+        key.scope.environment.as_str(),
+        key.source
+    ])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    sums::check(row, 4, "a checkpoint")?;
+    Ok(Some(Bytes::from(row.get::<_, Vec<u8>>(3)?)))
 }
 
 /// What the counters say: events, queued, running, dead.

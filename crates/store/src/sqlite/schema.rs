@@ -32,6 +32,7 @@
 //! - `dedup_<class>_<n>`: keys to be recognised, by when they may be forgotten; see `dedup`.
 //! - `objects`, `uploads`, `parts`: the object index; `blobs` counts for each blob how many
 //!   stretches of objects and parts refer to it. See `objects`.
+//! - `checksum` of those and of `checkpoints`: see `sums`.
 //!
 //! Format 2 came with lanes. What format 1 knew of ordering keys was kept but not obeyed: the
 //! migration makes lanes of it.
@@ -192,6 +193,11 @@ UPDATE triggers SET waiting = standing.queued, dead = standing.dead,
         sum(state = 3) AS version, sum(state = 4) AS lane
         FROM deliveries GROUP BY trigger) AS standing
     WHERE standing.trigger = triggers.id;
+
+ALTER TABLE checkpoints ADD COLUMN checksum INTEGER;
+ALTER TABLE objects ADD COLUMN checksum INTEGER;
+ALTER TABLE uploads ADD COLUMN checksum INTEGER;
+ALTER TABLE parts ADD COLUMN checksum INTEGER;
 
 CREATE TABLE children (
     parent INTEGER NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent, child)

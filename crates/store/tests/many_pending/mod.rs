@@ -1,4 +1,4 @@
-//! What a store costs when very much waits in it, against one in which nothing waits.
+//! What a store costs when very much waits in it, against one in which little waits.
 //!
 //! Shared by the test, which holds the figures against their bounds, and by the example, which
 //! prints them for any number.
@@ -62,8 +62,14 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Unkeyed, Self::Lanes, Self::OneLane, Self::Rooms];
+    /// So few that nothing can depend on how many there are, and enough that a settlement makes
+    /// room for somebody, as it does with very many.
+    const fn little(self) -> usize {
+        match self {
+            Self::Unkeyed | Self::Lanes | Self::OneLane => 100,
+            Self::Rooms => 5 * ROOMS,
+        }
+    }
 
     fn keys(self, number: usize) -> Keys {
         let mut keys = Keys::default();
@@ -192,13 +198,13 @@ fn trigger() -> TriggerId {
     TriggerId::from_stored("thumbnail/new")
 }
 
-/// What one step costs, per delivery, with nothing waiting and with very much.
+/// What one step costs, per delivery, with little waiting and with very much.
 #[derive(Debug, Clone)]
 pub struct Cost {
     /// What is done.
     pub step: &'static str,
-    /// The median with nothing waiting, nanoseconds.
-    pub empty: u64,
+    /// The median with little waiting, nanoseconds.
+    pub little: u64,
     /// The median with very much, nanoseconds.
     pub full: u64,
 }
@@ -206,7 +212,7 @@ pub struct Cost {
 impl Cost {
     /// How many times as much it costs with very much.
     pub fn ratio(&self) -> f64 {
-        self.full as f64 / self.empty as f64
+        self.full as f64 / self.little as f64
     }
 }
 
@@ -251,9 +257,9 @@ impl fmt::Display for Figures {
         for cost in &self.costs {
             writeln!(
                 f,
-                "  {:<22} {:>8.1} µs with nothing waiting, {:>8.1} µs: × {:.2}",
+                "  {:<22} {:>8.1} µs with little waiting, {:>8.1} µs: × {:.2}",
                 cost.step,
-                cost.empty as f64 / 1000.0,
+                cost.little as f64 / 1000.0,
                 cost.full as f64 / 1000.0,
                 cost.ratio()
             )?;
@@ -269,7 +275,7 @@ impl fmt::Display for Figures {
 /// calls [`probe_if_asked`].
 pub async fn measure(shape: Shape, count: usize, rounds: usize, probe: Command) -> Figures {
     let folder = tempfile::tempdir().unwrap();
-    let (full, empty) = (folder.path().join("full"), folder.path().join("empty"));
+    let (full, little) = (folder.path().join("full"), folder.path().join("little"));
     let mut yard = Yard::open(&full, shape, 0);
     let begun = Instant::now();
     while yard.brought < count {
@@ -280,11 +286,14 @@ pub async fn measure(shape: Shape, count: usize, rounds: usize, probe: Command) 
     yard.store.close();
     let (open, before, after) = ask_probe(probe, &full);
     let mut full = Yard::open(&full, shape, count);
-    let mut empty = Yard::open(&empty, shape, count);
-    let costs = costs(&mut empty, &mut full, rounds).await;
+    let mut little = Yard::open(&little, shape, 0);
+    while little.brought < shape.little() {
+        little.append(shape.little().min(BATCH)).await;
+    }
+    let costs = costs(&mut little, &mut full, rounds).await;
     let questions = questions(&full, rounds).await;
     full.store.close();
-    empty.store.close();
+    little.store.close();
     Figures {
         shape,
         count,
@@ -298,23 +307,24 @@ pub async fn measure(shape: Shape, count: usize, rounds: usize, probe: Command) 
     }
 }
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "append one",
     "look for one",
     "claim one",
     "settle one",
     "append, of fifty",
+    "look, of fifty",
     "claim, of fifty",
     "settle, of fifty",
 ];
 
 /// Both in turns, so that whatever else the machine does meets both.
-async fn costs(empty: &mut Yard, full: &mut Yard, rounds: usize) -> Vec<Cost> {
+async fn costs(little: &mut Yard, full: &mut Yard, rounds: usize) -> Vec<Cost> {
     let mut times: [[Vec<u64>; 2]; STEPS.len()] = Default::default();
     for round in 0..rounds {
         // Who goes first changes too.
         for side in [round % 2, 1 - round % 2] {
-            let yard = if side == 0 { &mut *empty } else { &mut *full };
+            let yard = if side == 0 { &mut *little } else { &mut *full };
             for (step, took) in one_round(yard).await.into_iter().enumerate() {
                 times[step][side].push(took);
             }
@@ -322,9 +332,9 @@ async fn costs(empty: &mut Yard, full: &mut Yard, rounds: usize) -> Vec<Cost> {
     }
     let medians = STEPS.iter().zip(&mut times);
     medians
-        .map(|(step, [empty, full])| Cost {
+        .map(|(step, [little, full])| Cost {
             step,
-            empty: median(empty),
+            little: median(little),
             full: median(full),
         })
         .collect()
@@ -350,27 +360,12 @@ async fn one_round(yard: &mut Yard) -> [u64; STEPS.len()] {
     let runs = yard.ready(GROUP).await;
     // Of one lane there is one, and of it fifty would be fifty rounds.
     let per = runs.len();
-    lap(1, usize::MAX);
-    let claims = yard.claim(runs).await;
     lap(5, per);
-    yard.settle(claims).await;
+    let claims = yard.claim(runs).await;
     lap(6, per);
-    // So that nothing waits where nothing should.
-    while yard.brought > 0 && yard.is_small().await {
-        let rest = yard.ready(BATCH).await;
-        if rest.is_empty() {
-            break;
-        }
-        let claims = yard.claim(rest).await;
-        yard.settle(claims).await;
-    }
+    yard.settle(claims).await;
+    lap(7, per);
     took
-}
-
-impl Yard {
-    async fn is_small(&self) -> bool {
-        self.store.stats().await.unwrap().queued <= 2 * GROUP as u64
-    }
 }
 
 async fn questions(yard: &Yard, rounds: usize) -> Vec<(&'static str, Duration)> {
