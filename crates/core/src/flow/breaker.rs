@@ -248,6 +248,11 @@ impl Breakers {
             .take(most)
     }
 
+    pub(super) fn is_open(&self, key: &str) -> bool {
+        let breaker = self.keys.get(key);
+        breaker.is_some_and(|breaker| breaker.open.is_some())
+    }
+
     /// Whether deliveries may be parked because of a breaker.
     pub(super) fn any_open(&self) -> bool {
         self.keys.values().any(|breaker| breaker.open.is_some())

@@ -5,11 +5,11 @@
 //! never reaches a gate. It is pure: it reads no clock and writes nothing down; it answers with
 //! what is to be done, and whoever asks does it. How it is used:
 //!
-//! 1. After a start, and whenever the rules or the pauses change, the `Turn`s of `begin`,
-//!    `set_flow` and `set_pauses` are carried out.
+//! 1. After a start `set_pauses`, then `begin`; and `set_flow` and `set_pauses` whenever the rules
+//!    or the pauses change. Their `Turn`s are carried out.
 //! 2. To serve the queue: read a page of ready heads (`page` long, in the order of the store),
-//!    `plan`, commit the plan's interventions, and for each of its starts, as places become free:
-//!    `take`, then claim. What was not claimed is given back. When a page was full and the plan
+//!    `plan`, commit the plan's interventions, `put_aside` and its `Turn`s, and for each of its
+//!    starts, as places become free: `take`, then claim. What was not claimed is given back. When a page was full and the plan
 //!    is not `stopped`, there may be more behind it: read again. Also without any heads a plan
 //!    may have something to say: a breaker may have come to its time.
 //! 3. A delivery that is born claimed: `may_start`, `take`, then the commit; `give_back` when it
@@ -19,7 +19,11 @@
 //! What a gate remembers does not survive a restart, and need not: rates count as used up at that
 //! moment, breakers are closed and count anew.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Flow,
@@ -160,10 +164,15 @@ impl Gate {
         }
     }
 
-    /// What is to be done first after a start of the server: its breakers are closed, so nothing
-    /// is parked for them.
+    /// What is to be done first after a start of the server, once the pauses are set: breakers are
+    /// closed, so nothing is parked for them; and what is parked for a pause that is over, because
+    /// the server died in between, comes back.
     pub fn begin(&self) -> Vec<Turn> {
-        vec![all_of(Parked::Breaker)]
+        let mut turns = vec![all_of(Parked::Breaker)];
+        if self.paused_keys.is_empty() {
+            turns.push(all_of(Parked::Pause));
+        }
+        turns
     }
 
     /// The rules of a reload. Keeps what it knows where a rule stays as it was; a new rate counts
@@ -196,17 +205,35 @@ impl Gate {
             Some((key, pause))
         });
         let before = std::mem::replace(&mut self.paused_keys, keyed.collect());
-        let resumed = before.into_keys();
-        resumed
+        let resumed: Vec<String> = before
+            .into_keys()
             .filter(|key| !self.paused_keys.contains_key(key))
-            .map(|key| {
-                Turn::Unpark(Unpark {
-                    why: Parked::Pause,
-                    key: Some(key),
-                    most: None,
-                })
-            })
-            .collect()
+            .collect();
+        if !resumed.is_empty() && self.paused_keys.is_empty() {
+            return vec![all_of(Parked::Pause)];
+        }
+        let back = |key| Turn::Unpark(Unpark::all(Parked::Pause, Some(key)));
+        resumed.into_iter().map(back).collect()
+    }
+
+    /// The interventions of a plan are committed. Between the plan and the commit a pause may have
+    /// ended, or a breaker closed: what was parked for it all the same comes back.
+    pub fn put_aside(&self, plan: &Plan) -> Vec<Turn> {
+        let parked = plan.parked.iter().map(|(_, why, key)| (*why, key));
+        let over: BTreeSet<_> = parked.filter(|(why, key)| !self.parks(*why, key)).collect();
+        let back = |(why, key): (Parked, &String)| Unpark::all(why, Some(key.clone()));
+        over.into_iter().map(back).map(Turn::Unpark).collect()
+    }
+
+    /// Whether deliveries with this key still are to be parked.
+    fn parks(&self, why: Parked, key: &str) -> bool {
+        match why {
+            Parked::Pause => self.paused_keys.contains_key(key),
+            Parked::Breaker => {
+                let breakers = self.breakers.as_ref();
+                breakers.is_some_and(|breakers| breakers.is_keyed() && breakers.is_open(key))
+            }
+        }
     }
 
     /// How many heads to read for a plan.
@@ -322,13 +349,8 @@ impl Gate {
             }],
             Swung::Closed => {
                 let mut turns = vec![Turn::Closed { key: told.clone() }];
-                turns.extend(told.map(|key| {
-                    Turn::Unpark(Unpark {
-                        why: Parked::Breaker,
-                        key: Some(key),
-                        most: None,
-                    })
-                }));
+                let back = |key| Turn::Unpark(Unpark::all(Parked::Breaker, Some(key)));
+                turns.extend(told.map(back));
                 turns
             }
         }
@@ -414,11 +436,7 @@ fn meter(flow: &Flow, pulse: &Pulse) -> Option<Meter> {
 }
 
 const fn all_of(why: Parked) -> Turn {
-    Turn::Unpark(Unpark {
-        why,
-        key: None,
-        most: None,
-    })
+    Turn::Unpark(Unpark::all(why, None))
 }
 
 #[cfg(test)]

@@ -159,12 +159,35 @@ fn a_paused_key_is_parked_and_comes_back() {
     let plan = gate.plan(&page, at(0));
     assert_eq!(plan.parked, [(run(1), Parked::Pause, "a".to_owned())]);
     assert_eq!(starts(&plan), [[2]]);
-    let resumed = Turn::Unpark(Unpark {
-        why: Parked::Pause,
-        key: Some("a".to_owned()),
-        most: None,
-    });
-    assert_eq!(gate.set_pauses(None, Vec::new()), [resumed]);
+    assert_eq!(gate.put_aside(&plan), []);
+    let other = || pause(Some("b"));
+    let back = |key: Option<&str>| {
+        let key = key.map(str::to_owned);
+        Turn::Unpark(Unpark::all(Parked::Pause, key))
+    };
+    gate.set_pauses(None, vec![pause(Some("a")), other()]);
+    assert_eq!(gate.set_pauses(None, vec![other()]), [back(Some("a"))]);
+    // It was parked after that all the same: its commit came late.
+    assert_eq!(gate.put_aside(&plan), [back(Some("a"))]);
+    assert!(!gate.begin().contains(&back(None)));
+    assert_eq!(gate.set_pauses(None, Vec::new()), [back(None)]);
+    assert!(gate.begin().contains(&back(None)));
+}
+
+#[test]
+fn what_was_parked_too_late_comes_back() {
+    let mut gate = gate(breaker(key()));
+    for n in [1, 2] {
+        fails(&mut gate, n, "a", 0);
+    }
+    let plan = gate.plan(&[head(3, "a", 0), head(4, "a", 0)], at(0));
+    assert_eq!(plan.parked.len(), 2);
+    assert_eq!(gate.put_aside(&plan), []);
+    let keys = head(5, "a", 0).keys;
+    gate.take(&[(run(5), &keys)], at(10_000)).unwrap();
+    gate.ended(run(5), &keys, Outcome::Succeeded, at(10_000));
+    let back = Turn::Unpark(Unpark::all(Parked::Breaker, Some("a".to_owned())));
+    assert_eq!(gate.put_aside(&plan), [back]);
 }
 
 #[test]
@@ -394,7 +417,8 @@ fn a_reload_keeps_what_stays_and_releases_what_a_breaker_held() {
     assert!(gate.may_start(&head(3, "b", 0).keys, at(300)));
     assert!(!gate.may_start(&head(3, "a", 0).keys, at(300)));
     same.breaker = None;
-    assert_eq!(gate.set_flow(Arc::new(same)), gate.begin());
+    let all = Turn::Unpark(Unpark::all(Parked::Breaker, None));
+    assert_eq!(gate.set_flow(Arc::new(same)), [all]);
     assert!(gate.may_start(&head(3, "a", 0).keys, at(300)));
 }
 

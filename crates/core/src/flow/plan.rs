@@ -60,6 +60,15 @@ pub struct Unpark {
 }
 
 impl Unpark {
+    /// All that was parked for this.
+    pub const fn all(why: Parked, key: Option<String>) -> Self {
+        Self {
+            why,
+            key,
+            most: None,
+        }
+    }
+
     /// The same for the store.
     pub fn intervention(self, scope: Scope, trigger: TriggerId, now: Timestamp) -> Intervention {
         Intervention::Unpark {

@@ -558,7 +558,7 @@ pub enum Intervention {
 }
 
 /// Why a delivery is parked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Parked {
     /// Someone paused its key.
     Pause,
