@@ -385,11 +385,9 @@ impl Both {
                 Intervention::Redrive { run, .. } if committed.intervened.contains(run) => {
                     self.aside.remove(run);
                 }
-                Intervention::Limit { trigger, limit, .. } => {
-                    // A trigger that nobody has heard of has none.
-                    if self.heard_of.contains(trigger) {
-                        self.set_limit(trigger, *limit);
-                    }
+                // A trigger that nobody has heard of has none.
+                Intervention::Limit { trigger, limit, .. } if self.heard_of.contains(trigger) => {
+                    self.set_limit(trigger, *limit);
                 }
                 _ => {}
             }
@@ -992,10 +990,16 @@ fn check_census(census: &Census, ours: &[&Delivery]) {
     assert_eq!(*census, expected);
 }
 
+/// How many sequences are tried: 48, or what `MODEL_CASES` says.
+fn cases() -> u32 {
+    let said = std::env::var("MODEL_CASES").ok();
+    said.and_then(|text| text.parse().ok()).unwrap_or(48)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(48)
+        ..ProptestConfig::with_cases(cases())
     })]
 
     #[test]

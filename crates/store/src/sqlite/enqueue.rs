@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use wakeful_core::{
     id::EventId,
-    port::{Committed, Ended, Ending, NewDebounce, NewDelivery, Transaction},
+    port::{Committed, Ended, Ending, Keys, NewDebounce, NewDelivery, Transaction},
     time::Timestamp,
 };
 
@@ -160,6 +160,40 @@ impl Applier<'_> {
     fn insert_delivery(&mut self, new: &NewDelivery, entry: &Entry) -> Result<(), Fault> {
         let functions = &mut self.memory.names.functions;
         let function = functions.intern(self.conn, &new.scope, &new.function)?;
+        let plain = new.keys == Keys::default() && entry.since.is_none() && new.dead.is_none();
+        if !plain {
+            return self.insert_with_rules(new, entry, function);
+        }
+        // Nearly all are like this, and a third of the statement's time goes into its values.
+        self.conn
+            .prepare_cached(
+                "INSERT INTO deliveries (id, event, trigger, function, partition, state, epoch, \
+                 starts, attempts, ready_at, expires_at, blocks, on_unknown) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                new.id.raw(),
+                new.event.raw(),
+                entry.trigger,
+                function,
+                new.partition(),
+                entry.place as u8,
+                self.epoch.0,
+                u32::from(entry.place == Place::Running),
+                entry.ready_at.as_millis(),
+                new.expires_at.as_millis(),
+                u8::from(new.blocks) * BLOCKS,
+                stored_on_unknown(new.on_unknown),
+            ])?;
+        Ok(())
+    }
+
+    fn insert_with_rules(
+        &mut self,
+        new: &NewDelivery,
+        entry: &Entry,
+        function: i64,
+    ) -> Result<(), Fault> {
         let died = new.dead.map(|_| new.id.drawn_at().as_millis());
         let blocks = match (new.blocks, new.dead) {
             (false, _) => 0,
