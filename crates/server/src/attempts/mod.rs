@@ -219,3 +219,6 @@ impl Drop for Underway {
         self.attempt.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

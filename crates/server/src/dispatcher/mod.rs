@@ -16,6 +16,8 @@
 mod attempt;
 mod consequences;
 mod effects;
+#[cfg(test)]
+mod effects_tests;
 mod envelope;
 mod feeder;
 mod gates;

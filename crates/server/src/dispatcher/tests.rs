@@ -33,7 +33,7 @@ use wakeful_workers::{
 use super::{submit::Prepared, *};
 use crate::{
     clock::SystemClock,
-    control::Invocation,
+    control::{Invocation, Redrive},
     internal::invoke_trigger,
     live::{Live, Version},
     vault::Vault,
@@ -42,12 +42,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store that passes everything on, but only when it may, and counts.
-struct Moody {
-    store: MemoryStore,
+pub(super) struct Moody {
+    pub(super) store: MemoryStore,
     /// Commits that may go through; each takes one.
     gate: Arc<Semaphore>,
     /// The answers to the next commits, instead of doing them.
-    refusals: Arc<Mutex<Vec<StoreError>>>,
+    pub(super) refusals: Arc<Mutex<Vec<StoreError>>>,
     commits: AtomicUsize,
     looks: Arc<Mutex<Vec<Instant>>>,
 }
@@ -163,15 +163,15 @@ impl Host for NoHost {
     fn ended(&self, _: &Scope, _: &FunctionName, _: RunId, _: u32) {}
 }
 
-struct Bench {
-    store: Arc<Moody>,
+pub(super) struct Bench {
+    pub(super) store: Arc<Moody>,
     history: History,
     live: LiveCell,
     project: Project,
-    dispatcher: Dispatcher,
-    workers: Workers,
-    ids: Arc<IdSource>,
-    _folder: tempfile::TempDir,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) workers: Workers,
+    pub(super) ids: Arc<IdSource>,
+    pub(super) folder: tempfile::TempDir,
 }
 
 const MANIFEST: &str = "name = \"bench\"\n[bucket.notes]\n[function.reader]\n\
@@ -179,7 +179,7 @@ const MANIFEST: &str = "name = \"bench\"\n[bucket.notes]\n[function.reader]\n\
 
 impl Bench {
     /// With as many commits as are ever made.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_commits(1000)
     }
 
@@ -227,16 +227,16 @@ impl Bench {
             dispatcher,
             workers,
             ids,
-            _folder: folder,
+            folder,
         }
     }
 
-    fn inner(&self) -> &Arc<Inner> {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.dispatcher.inner
     }
 
     /// A version of the function whose workers never come up.
-    fn version(&self, id: &str) -> Arc<Version> {
+    pub(super) fn version(&self, id: &str) -> Arc<Version> {
         let function = self.project.functions.values().next().unwrap().clone();
         let pool = self.workers.pool(VersionSpec {
             scope: self.project.scope(),
@@ -281,7 +281,7 @@ impl Bench {
     }
 
     /// A delivery in the store, changed by `change`, without the dispatcher having a hand in it.
-    async fn stored(&self, change: impl FnOnce(&mut NewDelivery)) -> Delivery {
+    pub(super) async fn stored(&self, change: impl FnOnce(&mut NewDelivery)) -> Delivery {
         let inner = self.inner();
         let arrival = self.arrival().arrivals.remove(0);
         let event = inner.event(arrival);
@@ -325,7 +325,7 @@ impl Bench {
         self.store.looks.lock().clone()
     }
 
-    fn commits(&self) -> usize {
+    pub(super) fn commits(&self) -> usize {
         self.store.commits.load(Ordering::SeqCst)
     }
 }
@@ -371,8 +371,17 @@ async fn a_redrive_goes_on_when_its_caller_leaves() {
         failure: None,
     };
     bench.store.gate.add_permits(1);
-    assert!(bench.inner().settle_with(&claimed, end, Prepared::default()).await);
-    let mut redriven = Box::pin(bench.dispatcher.redrive(vec![claimed.id]));
+    assert!(
+        bench
+            .inner()
+            .settle_with(&claimed, end, Prepared::default())
+            .await
+    );
+    let at = bench.inner().now();
+    let mut redriven = Box::pin(bench.dispatcher.redrive(vec![Redrive {
+        run: claimed.id,
+        at,
+    }]));
     let waited = tokio::time::timeout(Duration::from_millis(20), &mut redriven).await;
     assert!(waited.is_err(), "the store is still busy with it");
     drop(redriven);
@@ -391,7 +400,12 @@ async fn a_settlement_is_tried_again_until_there_is_room() {
         StoreError::ReadOnly("for now".into()),
         StoreError::DiskFull,
     ];
-    assert!(bench.inner().settle_with(&claimed, End::Succeeded, Prepared::default()).await);
+    assert!(
+        bench
+            .inner()
+            .settle_with(&claimed, End::Succeeded, Prepared::default())
+            .await
+    );
     assert_eq!(bench.commits(), 4);
     assert_eq!(bench.store.delivery(claimed.id).await.unwrap(), None);
 }
@@ -402,7 +416,12 @@ async fn a_settlement_is_given_up_when_only_a_restart_helps() {
         let bench = Bench::new();
         let claimed = bench.stored(|new| new.claimed = true).await;
         *bench.store.refusals.lock() = vec![error];
-        assert!(!bench.inner().settle_with(&claimed, End::Succeeded, Prepared::default()).await);
+        assert!(
+            !bench
+                .inner()
+                .settle_with(&claimed, End::Succeeded, Prepared::default())
+                .await
+        );
         assert_eq!(bench.commits(), 1);
     }
 }
@@ -431,7 +450,12 @@ async fn what_grew_too_old_is_dead_whether_queued_or_held() {
             new.expires_at = soon;
         })
         .await;
-    assert!(bench.inner().settle_with(&held, held_for("v1"), Prepared::default()).await);
+    assert!(
+        bench
+            .inner()
+            .settle_with(&held, held_for("v1"), Prepared::default())
+            .await
+    );
     let fresh = bench.stored(|_| ()).await;
     until("the time has come", || bench.inner().now() > soon).await;
     bench.dispatcher.expire().await.unwrap();
@@ -470,7 +494,12 @@ async fn what_is_held_for_a_version_that_is_gone_is_released() {
     let bench = Bench::new();
     let claimed = bench.stored(|new| new.claimed = true).await;
     let function = claimed.function.clone();
-    assert!(bench.inner().settle_with(&claimed, held_for("a"), Prepared::default()).await);
+    assert!(
+        bench
+            .inner()
+            .settle_with(&claimed, held_for("a"), Prepared::default())
+            .await
+    );
     let a = bench.version("a");
     bench.go_live(&a);
     assert!(!bench.inner().release_if_replaced(&function, "a").await);
@@ -496,14 +525,14 @@ async fn an_invocation_follows_to_the_version_that_took_over() {
     let target = bench.inner().target(&invocation).unwrap();
     bench.go_live(&b);
     a.pool.retire();
-    match bench.inner().callee_place(&invocation, target).await {
+    match bench.inner().callee_place(&invocation, target, None).await {
         // That its workers do not come up shows that it was asked.
         Err(ReserveError::NotStarted(_)) => {}
         other => panic!("{:?}", other.map(|_| ())),
     }
     b.pool.retire();
     let target = bench.inner().target(&invocation).unwrap();
-    let stopped = bench.inner().callee_place(&invocation, target).await;
+    let stopped = bench.inner().callee_place(&invocation, target, None).await;
     assert_eq!(stopped.map(|_| ()), Err(ReserveError::Retired));
     bench.workers.shutdown(Duration::ZERO).await;
 }
