@@ -359,10 +359,6 @@ fn what_was_acknowledged_survives_kill_9_and_a_delay_is_kept_to() {
     let project = project(MANIFEST);
     let server = project.dev();
     let began = std::time::SystemTime::UNIX_EPOCH;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "compared with the clock of a function"
-    )]
     let sent = began.elapsed().unwrap().as_millis();
     let body = cloud_event("late", "orders.paid");
     let delay = ["-H", STRUCTURED, "-H", "x-wakeful-delay: 3s", "-d", &body];
