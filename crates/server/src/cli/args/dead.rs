@@ -51,7 +51,7 @@ Examples:
 Examples:
   wakeful dead redrive run_0e5s7v0000001
   wakeful dead redrive --function thumbnail --dry-run
-  wakeful dead redrive --function thumbnail --rate 10/s    the oldest first; goes on by itself")]
+  wakeful dead redrive --function thumbnail --rate 10/s    the oldest first")]
     Redrive {
         #[command(flatten)]
         select: SelectArgs,

@@ -117,7 +117,7 @@ when this returns; it prints the event and the runs it woke.
 Examples:
   wakeful replay --since 2h --dry-run
   wakeful replay --since 2h --function thumbnail --rate 50/s
-  wakeful replay --since 2026-11-20T01:00:00Z --until 2026-11-20T03:00:00Z --source topic:orders.*
+  wakeful replay --since 6h --until 2h --source 'topic:orders.*'
 
 Each event comes in once more, as a new one that says which one it repeats (`replayof`).
 Replays are left out unless --again says otherwise, and, when nothing but the time narrows

@@ -187,13 +187,15 @@ fn act(
         Format::Text => {
             let count = words::count(affected.count, "dead letter", "dead letters");
             let done = if affected.dry_run { would } else { done };
-            let last = match affected.last_at {
-                Some(last) => format!(
+            // Of a single one, or a few, the last is as good as ready.
+            let last = affected.last_at.filter(|last| last.0 > now());
+            let last = last.map(|last| {
+                format!(
                     "; the last one may start {}",
                     words::relative(last.0, now())
-                ),
-                None => String::new(),
-            };
+                )
+            });
+            let last = last.unwrap_or_default();
             out.line(&format!("{count} {done}{last}."))?;
         }
     }

@@ -182,6 +182,10 @@ fn fates(out: &mut Out, story: &EventStory, now: Timestamp) -> Result<(), CliErr
             let line = wait_line(wait, now);
             out.line(&format!("      {}", out.paint(Tone::Warn, &line)))?;
         }
+        if fate.state == RunState::Queued && fate.waits.is_empty() {
+            let text = "      nothing holds it: it is started when its turn comes";
+            out.line(&out.paint(Tone::Dim, text))?;
+        }
         if let (true, Some(failure)) = (fate.attempts.is_empty(), &fate.failure) {
             let line = run_text::failure_line(failure, 120);
             out.line(&format!(

@@ -63,7 +63,7 @@ fn show(out: &mut Out, report: &ReplayReport) -> Result<(), CliError> {
     for one in &report.triggers {
         out.line(&format!("  {:>8} for {}", one.count, one.trigger))?;
     }
-    if let Some(last) = report.last_at {
+    if let Some(last) = report.last_at.filter(|last| last.0 > now()) {
         let at = words::relative(last.0, now());
         out.line(&format!("  the last one may start {at}"))?;
     }

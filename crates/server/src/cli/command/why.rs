@@ -103,7 +103,7 @@ fn census(census: &CensusInfo) -> String {
 fn one_wait(wait: &Wait, now: Timestamp) -> String {
     let count = wait.count.filter(|count| *count > 0);
     let mut text = match count {
-        Some(count) => format!("{count} wait: {}", wait.text),
+        Some(count) => format!("{count} waiting: {}", wait.text),
         None => wait.text.clone(),
     };
     if let Some(since) = wait.since {

@@ -306,7 +306,7 @@ async fn pausing_and_why() {
     let why = scene.run(&["why", "hello"]).await;
     assert!(
         why.contains(
-            "  1 wait: its function is paused by hand: the camera\\nsends rubbish, since "
+            "  1 waiting: its function is paused by hand: the camera\\nsends rubbish, since "
         ),
         "{why}"
     );
