@@ -20,6 +20,7 @@ class Batch {
     this.byObject = new WeakMap();
     for (const entry of entries) this.know(entry.event, entry);
     this.byId = null;
+    this.aliases = new Map();
   }
 
   get events() {
@@ -31,9 +32,21 @@ class Batch {
     if (Object(object) === object) this.byObject.set(object, entry);
   }
 
+  /** `name` is what a form of an entry's event has for an id. */
+  alias(name, entry) {
+    this.aliases.set(name, entry);
+  }
+
   find(id) {
     this.byId ??= new Map(this.entries.map((entry) => [entry.event.id, entry]));
-    return this.byId.get(id);
+    return this.byId.get(id) ?? this.aliases.get(id);
+  }
+
+  /** A result with the ids of events for whatever else it calls them by. */
+  named(value) {
+    if (this.aliases.size === 0 || !Array.isArray(value?.batchItemFailures)) return value;
+    const name = (one) => ({ ...one, itemIdentifier: this.find(one.itemIdentifier).event.id });
+    return { ...value, batchItemFailures: value.batchItemFailures.map(name) };
   }
 
   /** The entry of an event, of the record made of it, of a copy of either, or of its id. */
@@ -71,10 +84,10 @@ function failureOf(attempt, entry, error) {
   return { itemIdentifier: id, error: { ...describeError(error, attempt.worker.paths), retry: retryAdvice(error) } };
 }
 
-/** As events, records of SQS and records of S3 have it. */
+/** As events and the records that Lambda handlers get have it. */
 function idOf(event) {
   if (Object(event) !== event) return event;
-  return event.id ?? event.messageId ?? event.responseElements?.['x-amz-request-id'];
+  return event.id ?? event.messageId ?? event.eventID ?? event.Sns?.MessageId ?? event.responseElements?.['x-amz-request-id'];
 }
 
 /** Throws where a result says of its events what cannot be understood. */

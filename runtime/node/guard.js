@@ -81,6 +81,8 @@ class QuietWatch {
     this.worker = worker;
     this.timer = null;
     this.looking = false;
+    /** Who wants to know when nothing is left in the loop: {attempt, then, alone}. */
+    this.waiting = new Set();
     this.quiet = 0;
     this.seen = 0;
     this.look = () => this.onTimer();
@@ -90,6 +92,42 @@ class QuietWatch {
   /** There is something to watch. */
   wake() {
     if (this.timer === null) this.timer = setTimeout(this.look, limits.QUIET_CHECK).unref();
+  }
+
+  /**
+   * Calls back, in the context of `attempt`, once nothing is left in the loop; returns what calls
+   * it off. With `alone`, also as soon as another attempt runs beside it, since then nobody can
+   * tell whose the rest is.
+   */
+  whenEmpty(attempt, then, { alone = false } = {}) {
+    const waiter = { attempt, then, alone };
+    this.waiting.add(waiter);
+    if (alone && this.worker.running > 1) setImmediate(() => this.release((one) => one === waiter));
+    else this.worker.link.socket.unref();
+    return () => {
+      this.waiting.delete(waiter);
+      this.hold();
+    };
+  }
+
+  /** Something came from the server. What it sets off runs before the next look. */
+  resume() {
+    if (this.waiting.size === 0) return;
+    if (this.worker.running > 1) this.release((one) => one.alone);
+    if (this.waiting.size > 0) this.worker.link.socket.unref();
+  }
+
+  release(matches) {
+    for (const waiter of [...this.waiting].filter(matches)) {
+      this.waiting.delete(waiter);
+      if (!waiter.attempt.ended) storage.run(waiter.attempt, waiter.then);
+    }
+    this.hold();
+  }
+
+  /** The link keeps the loop alive again, unless somebody waits for its end. */
+  hold() {
+    if (!this.looking && this.waiting.size === 0) this.worker.link.socket.ref();
   }
 
   get needed() {
@@ -118,13 +156,18 @@ class QuietWatch {
   }
 
   stopLooking() {
-    if (!this.looking) return;
     this.looking = false;
-    this.worker.link.socket.ref();
+    this.hold();
   }
 
   onNothingLeft() {
-    this.stopLooking();
+    this.looking = false;
+    // Whatever this comes to: without it, the process would end.
+    this.worker.link.socket.ref();
+    if (this.waiting.size > 0 && !this.serverOwes()) {
+      this.release(() => true);
+      return;
+    }
     if (!this.needed || this.worker.activity !== this.seen || this.serverOwes()) {
       this.quiet = 0;
       return;

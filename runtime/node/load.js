@@ -7,7 +7,9 @@ const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const limits = require('./limits');
 const { betterImported, provideToImports } = require('./provide');
-const { lambda, lambdaEnv, defineStreaming } = require('./styles/lambda');
+const { lambda } = require('./styles/lambda');
+const { lambdaEnv } = require('./styles/lambda-env');
+const { defineStreaming } = require('./styles/lambda-stream');
 const { native } = require('./styles/native');
 const { web } = require('./styles/web');
 
@@ -21,15 +23,15 @@ async function load(worker, settings) {
   worker.watcher.wake();
   const file = resolveEntry(path.resolve(settings.root, settings.entry));
   const asLambda = settings.style === 'lambda' || (!settings.style && mayBeLambda(file, settings));
-  enterFunction(settings, asLambda);
+  const before = enterFunction(settings, asLambda ? lambdaEnv(settings, file) : {});
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = limits.LOAD_STACK;
   const found = exportsOf(await loadModule(file));
   if (Error.stackTraceLimit === limits.LOAD_STACK) Error.stackTraceLimit = limit;
   const wanted = settings.handlers ?? [null];
   const style = settings.style ?? detectStyle(found, wanted);
-  if (asLambda && style !== 'lambda') for (const name of Object.keys(lambdaEnv(settings))) restore(settings, name);
-  const handlers = wanted.map((name) => findHandler(found, style, name));
+  if (style !== 'lambda') restore(before);
+  const handlers = wanted.map((name) => findHandler(found, style, name, settings));
   writeCompileCacheLater();
   return {
     handlers,
@@ -53,21 +55,29 @@ function mayBeLambda(file, settings) {
   return LAMBDA_SIGNS.test(fs.readFileSync(file, 'utf8'));
 }
 
-/** Environment and working directory, before any of the user's code runs. */
-function enterFunction(settings, asLambda) {
-  if (asLambda) {
-    Object.assign(process.env, lambdaEnv(settings));
-    defineStreaming();
+/**
+ * Environment and working directory, before any of the user's code runs. `extra` are variables
+ * that only one style has, unless the settings say otherwise; returns what was there before.
+ */
+function enterFunction(settings, extra) {
+  const own = settings.env ?? {};
+  const before = new Map();
+  for (const [name, value] of Object.entries(extra)) {
+    if (Object.hasOwn(own, name)) continue;
+    before.set(name, process.env[name]);
+    process.env[name] = value;
   }
-  for (const [name, value] of Object.entries(settings.env ?? {})) process.env[name] = value;
+  if (before.size > 0) defineStreaming();
+  for (const [name, value] of Object.entries(own)) process.env[name] = value;
   process.chdir(settings.root);
+  return before;
 }
 
-/** A variable that only lambda handlers see goes back to what the function's settings say. */
-function restore(settings, name) {
-  const own = settings.env?.[name];
-  if (own === undefined) delete process.env[name];
-  else process.env[name] = own;
+function restore(before) {
+  for (const [name, value] of before) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
 }
 
 /** A worker is killed more often than it exits, so the cache is not left to the exit. */
@@ -203,10 +213,10 @@ function detectStyle(found, wanted) {
 }
 
 /** What starts attempts of one wanted handler; undefined when there is none. */
-function findHandler(found, style, name) {
+function findHandler(found, style, name, settings) {
   if (style === 'lambda') {
     const fn = found.get(name ?? 'handler');
-    return typeof fn === 'function' ? lambda(fn) : undefined;
+    return typeof fn === 'function' ? lambda(fn, settings) : undefined;
   }
   if (style === 'web' && (name === null || name === 'default')) {
     return hasFetch(found) ? web(found.default) : undefined;
@@ -215,11 +225,9 @@ function findHandler(found, style, name) {
   return typeof fn === 'function' ? native(fn) : undefined;
 }
 
-/** The default export (of CommonJS also `exports.default`), or the only function that is exported. */
+/** The default export, or the only function that is exported. */
 function defaultFunction(found) {
   if (typeof found.default === 'function') return found.default;
-  const named = found.get('default');
-  if (typeof named === 'function') return named;
   return found.names.length === 1 ? found.get(found.names[0]) : undefined;
 }
 

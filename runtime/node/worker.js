@@ -102,6 +102,7 @@ class Worker {
       default:
         throw new Error(`the server sent a frame of the unknown kind ${kind}`);
     }
+    if (this.watcher.waiting.size > 0) this.watcher.resume();
   }
 
   cancel(stream, reason) {

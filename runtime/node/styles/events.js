@@ -22,8 +22,12 @@ function openBatch(attempt, items) {
 
 /** The result of an attempt for events, as JSON. */
 function deliverResult(attempt, value) {
-  if (attempt.batch !== null) checkBatchResult(attempt.batch, value);
-  attempt.result(jsonResult(value, limits.BODY));
+  let result = value;
+  if (attempt.batch !== null) {
+    checkBatchResult(attempt.batch, value);
+    result = attempt.batch.named(value);
+  }
+  attempt.result(jsonResult(result, limits.BODY));
 }
 
 /** A result as JSON; empty for undefined. Throws a TypeError that says what is wrong with it. */

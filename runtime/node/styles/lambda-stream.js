@@ -2,17 +2,21 @@
 // `awslambda.streamifyResponse`: handlers `(event, responseStream, context)` that write their
 // answer piece by piece.
 
-const { Writable } = require('node:stream');
+const { Writable, finished } = require('node:stream');
 const { setHead } = require('./lambda-http');
 
-const STREAMING = Symbol.for('wakeful.streamingHandler');
+/** The marks that Lambda itself sets, and that libraries set by hand. */
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 
 /** The global that Lambda gives to user code. */
 function defineStreaming() {
   if (globalThis.awslambda !== undefined) return;
   globalThis.awslambda = {
-    streamifyResponse(fn) {
-      fn[STREAMING] = true;
+    streamifyResponse(fn, options) {
+      if (typeof fn !== 'function') throw new TypeError('streamifyResponse() takes a function (event, responseStream, context)');
+      fn[STREAMING] = 'response';
+      if (typeof options?.highWaterMark === 'number') fn[HIGH_WATER_MARK] = Math.trunc(options.highWaterMark);
       return fn;
     },
     HttpResponseStream: {
@@ -25,25 +29,21 @@ function defineStreaming() {
   };
 }
 
-/** The stream of an attempt without a caller to stream to: what it takes becomes the result. */
-function collectStream(attempt, deliver) {
+function isStreaming(fn) {
+  return Boolean(fn[STREAMING]);
+}
+
+/** The stream of an attempt without a caller to stream to: `result()` is what it took. */
+function collectStream() {
   const chunks = [];
   const stream = new Writable({
     write(chunk, _, callback) {
       chunks.push(chunk);
       callback();
     },
-    final(callback) {
-      const text = Buffer.concat(chunks).toString();
-      try {
-        deliver(asJson(text));
-      } catch (error) {
-        attempt.fail('user_error', error);
-      }
-      callback();
-    },
   });
   stream.setContentType = () => {};
+  stream.result = () => asJson(Buffer.concat(chunks).toString());
   return stream;
 }
 
@@ -56,4 +56,11 @@ function asJson(text) {
   }
 }
 
-module.exports = { STREAMING, defineStreaming, collectStream };
+/** Resolves when all of a stream is handed over; rejects when it breaks off. */
+function whole(stream) {
+  return new Promise((resolve, reject) => {
+    finished(stream, { readable: false }, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+module.exports = { defineStreaming, isStreaming, collectStream, whole };

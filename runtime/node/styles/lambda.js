@@ -1,79 +1,34 @@
 'use strict';
 // Lambda handlers: `(event, context[, callback])` as AWS documents them for Node.
 //
-// The answer leaves when the handler's promise resolves or its callback is called, whatever
-// `callbackWaitsForEmptyEventLoop` says: workers are not frozen between attempts, so work that
-// is left goes on after the answer.
+// Workers are not frozen between attempts: work that is left goes on after the answer.
 
-const { Context } = require('../context');
 const { deliverResult, openBatch, parseEvent } = require('./events');
-const { toLambdaBatch } = require('./lambda-batch');
-const { toLambdaEvent, region, ACCOUNT, DEFAULT_REGION } = require('./lambda-events');
+const { makeContext, requestId } = require('./lambda-env');
+const { toLambdaBatch, toLambdaEvent } = require('./lambda-events');
 const { toGatewayEvent, sendGatewayResponse } = require('./lambda-http');
-const { STREAMING, defineStreaming, collectStream } = require('./lambda-stream');
+const { formsOf } = require('./lambda-names');
+const { isStreaming, collectStream, whole } = require('./lambda-stream');
 const { Response } = require('./native-response');
-
-const MIB = 1024 * 1024;
-
-/** The variables that Lambda sets for every function. */
-function lambdaEnv(settings) {
-  const major = process.versions.node.split('.')[0];
-  const handler = (settings.handlers ?? []).find((name) => name !== null) ?? 'handler';
-  return {
-    AWS_LAMBDA_FUNCTION_NAME: settings.function,
-    AWS_LAMBDA_FUNCTION_VERSION: settings.version,
-    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memoryOf(settings),
-    AWS_LAMBDA_LOG_GROUP_NAME: logGroup(settings),
-    AWS_LAMBDA_LOG_STREAM_NAME: logStream(settings),
-    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-    AWS_EXECUTION_ENV: `AWS_Lambda_nodejs${major}.x`,
-    AWS_REGION: DEFAULT_REGION,
-    AWS_DEFAULT_REGION: DEFAULT_REGION,
-    LAMBDA_TASK_ROOT: settings.root,
-    _HANDLER: `index.${handler}`,
-  };
-}
-
-function memoryOf(settings) {
-  return String(Math.round((settings.memory ?? 256 * MIB) / MIB));
-}
-
-function logGroup(settings) {
-  return `/aws/lambda/${settings.function}`;
-}
-
-function logStream(settings) {
-  return `${settings.version}/${process.pid}`;
-}
-
-/** The number of the run in the shape of a UUID (version 8): the same for every attempt. */
-function requestId(attempt) {
-  const hex = attempt.runHigh.toString(16).padStart(8, '0') + attempt.runLow.toString(16).padStart(8, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(12, 15)}-8${hex.slice(15)}00-000000000000`;
-}
 
 /** One call of a handler: takes the first answer, from wherever it comes. */
 class Invocation {
   constructor(attempt, deliver) {
     this.attempt = attempt;
     this.deliver = deliver;
+    this.context = null;
     this.answered = false;
+    /** Ends the wait for an empty loop. */
+    this.stopWaiting = null;
   }
 
   succeed(value) {
-    if (this.answered) return;
-    this.answered = true;
-    try {
-      this.deliver(value);
-    } catch (error) {
-      this.attempt.fail('user_error', error);
-    }
-    this.attempt.settle();
+    if (!this.takesAnswer()) return;
+    this.send(value);
   }
 
   fail(error) {
-    if (this.answered) return;
-    this.answered = true;
+    if (!this.takesAnswer()) return;
     this.attempt.fail('user_error', error);
     this.attempt.settle();
   }
@@ -82,48 +37,69 @@ class Invocation {
     if (error === null || error === undefined) this.succeed(value);
     else this.fail(error);
   }
+
+  /** The third argument of handlers: a success counts once nothing is left in the event loop. */
+  callback(error, value) {
+    const fails = error !== null && error !== undefined;
+    if (fails || !this.context.callbackWaitsForEmptyEventLoop) {
+      this.done(error, value);
+      return;
+    }
+    if (!this.takesAnswer()) return;
+    const { attempt } = this;
+    const { watcher } = attempt.worker;
+    this.stopWaiting = watcher.whenEmpty(attempt, () => this.send(value), { alone: true });
+    attempt.signal.addEventListener('abort', () => this.cancelWait(value), { once: true });
+  }
+
+  /** A function that neither called back nor gave a promise has succeeded once nothing is left. */
+  endsWithLoop() {
+    this.stopWaiting = this.attempt.worker.watcher.whenEmpty(this.attempt, () => this.succeed(undefined));
+  }
+
+  takesAnswer() {
+    if (this.answered) return false;
+    this.answered = true;
+    if (this.stopWaiting !== null) this.stopWaiting();
+    return true;
+  }
+
+  cancelWait(value) {
+    const { attempt } = this;
+    if (attempt.ended) return;
+    this.stopWaiting();
+    if (attempt.cancelled.name !== 'TimeoutError') {
+      this.send(value);
+      return;
+    }
+    attempt.fail('user_error', stillRunning(attempt.cancelled));
+    attempt.settle();
+  }
+
+  send(value) {
+    try {
+      this.deliver(value);
+    } catch (error) {
+      this.attempt.fail('user_error', error);
+    }
+    this.attempt.settle();
+  }
 }
 
-function makeContext(attempt, invocation) {
-  const { settings } = attempt.worker;
-  const context = {
-    callbackWaitsForEmptyEventLoop: true,
-    functionName: settings.function,
-    functionVersion: settings.version,
-    invokedFunctionArn: `arn:aws:lambda:${region()}:${ACCOUNT}:function:${settings.function}`,
-    memoryLimitInMB: memoryOf(settings),
-    awsRequestId: requestId(attempt),
-    logGroupName: logGroup(settings),
-    logStreamName: logStream(settings),
-    identity: undefined,
-    clientContext: undefined,
-    getRemainingTimeInMillis: () => attempt.remaining,
-    done: (error, value) => invocation.done(error, value),
-    succeed: (value) => invocation.succeed(value),
-    fail: (error) => invocation.fail(error ?? new Error('context.fail() was called')),
-  };
-  // Ours, beyond what Lambda has.
-  const own = new Context(attempt, null);
-  Object.defineProperties(context, {
-    signal: { get: () => own.signal },
-    runId: { get: () => own.runId },
-    attempt: { value: own.attempt },
-    idempotencyKey: { get: () => own.idempotencyKey },
-    isBatch: { value: own.isBatch },
-    keyOf: { value: (event) => own.keyOf(event) },
-    attemptOf: { value: (event) => own.attemptOf(event) },
-    once: { value: (...args) => own.once(...args) },
-    log: { get: () => own.log },
-  });
-  return context;
+function stillRunning(cause) {
+  const message =
+    'the handler has called back, but its answer waits for an empty event loop, in which a timer or a connection is left: ' +
+    'close it, or set `context.callbackWaitsForEmptyEventLoop = false`';
+  return new Error(message, { cause });
 }
 
 function call(fn, event, attempt, deliver) {
   const invocation = new Invocation(attempt, deliver);
   const context = makeContext(attempt, invocation);
+  invocation.context = context;
   let result;
   try {
-    result = fn(event, context, (error, value) => invocation.done(error, value));
+    result = fn(event, context, (error, value) => invocation.callback(error, value));
   } catch (error) {
     invocation.fail(error);
     return;
@@ -133,17 +109,29 @@ function call(fn, event, attempt, deliver) {
       (value) => invocation.succeed(value),
       (error) => invocation.fail(error),
     );
+    return;
   }
-  // Otherwise the callback answers; what the handler returned is not looked at, as on Lambda.
+  // The callback answers; what the handler returned is not looked at, as on Lambda.
+  if (!invocation.answered) invocation.endsWithLoop();
 }
 
-function callStreaming(fn, event, attempt, stream) {
-  const invocation = new Invocation(attempt, () => {
-    if (!stream.writableEnded) stream.end();
-  });
+function callStreaming(fn, event, attempt, stream, deliver) {
+  const invocation = new Invocation(attempt, deliver);
   const context = makeContext(attempt, invocation);
+  for (const name of ['done', 'succeed', 'fail']) delete context[name];
+  const end = whole(stream).catch((error) => {
+    throw attempt.cancelled ?? error;
+  });
+  // Whoever breaks it off is told by the attempt.
+  end.catch(() => {});
   Promise.resolve()
-    .then(() => fn(event, stream, context))
+    .then(() => {
+      const result = fn(event, stream, context);
+      if (typeof result?.then !== 'function') throw new TypeError('a handler of streamifyResponse() must be async: it returned no promise');
+      return result;
+    })
+    // What is piped into the stream may outlast the handler; the answer is whole when the stream is.
+    .then(() => end)
     .then(
       () => invocation.succeed(),
       (error) => invocation.fail(error),
@@ -151,21 +139,23 @@ function callStreaming(fn, event, attempt, stream) {
 }
 
 /** The functions that start attempts of one handler. */
-function lambda(fn) {
+function lambda(fn, settings) {
+  const { payload } = formsOf(settings);
   return {
-    http: (attempt, request) => startHttp(fn, attempt, request),
-    event: (attempt, text) => startEvent(fn, attempt, () => toLambdaEvent(parseEvent(text), attempt.worker.settings)),
-    batch: (attempt, items) => startEvent(fn, attempt, () => toLambdaBatch(openBatch(attempt, items), attempt.worker.settings)),
+    http: (attempt, request) => startHttp(fn, attempt, request, payload),
+    event: (attempt, text) =>
+      startEvent(fn, attempt, () => toLambdaEvent(parseEvent(text), settings, { runId: attempt.runId, attempt: attempt.number })),
+    batch: (attempt, items) => startEvent(fn, attempt, () => toLambdaBatch(openBatch(attempt, items), settings)),
   };
 }
 
-function startHttp(fn, attempt, request) {
+function startHttp(fn, attempt, request, payload) {
   if (request.inbound === null) {
-    callHttp(fn, attempt, request);
+    callHttp(fn, attempt, request, payload);
     return;
   }
   request.collect(attempt.worker.bodyLimit).then(
-    () => callHttp(fn, attempt, request),
+    () => callHttp(fn, attempt, request, payload),
     (error) => {
       if (error.status === 413) refuse(attempt, error);
       else attempt.fail('user_error', error);
@@ -179,15 +169,15 @@ function refuse(attempt, error) {
   attempt.respondText(413, 'content-type\0application/json\0', body);
 }
 
-function callHttp(fn, attempt, request) {
+function callHttp(fn, attempt, request, payload) {
   const res = new Response(attempt, request.method === 'HEAD');
   attempt.answer = res;
-  const event = toGatewayEvent(request, attempt, requestId(attempt));
-  if (fn[STREAMING]) {
-    callStreaming(fn, event, attempt, res);
+  const event = toGatewayEvent(request, attempt, requestId(attempt), payload);
+  if (isStreaming(fn)) {
+    callStreaming(fn, event, attempt, res, () => {});
     return;
   }
-  call(fn, event, attempt, (value) => sendGatewayResponse(res, value));
+  call(fn, event, attempt, (value) => sendGatewayResponse(res, value, payload));
 }
 
 function startEvent(fn, attempt, makeEvent) {
@@ -200,11 +190,12 @@ function startEvent(fn, attempt, makeEvent) {
     return;
   }
   const deliver = (value) => deliverResult(attempt, value);
-  if (fn[STREAMING]) {
-    callStreaming(fn, event, attempt, collectStream(attempt, deliver));
+  if (isStreaming(fn)) {
+    const stream = collectStream();
+    callStreaming(fn, event, attempt, stream, () => deliver(stream.result()));
     return;
   }
   call(fn, event, attempt, deliver);
 }
 
-module.exports = { lambda, lambdaEnv, defineStreaming };
+module.exports = { lambda };

@@ -142,7 +142,7 @@ test('Lambda gets what was published as messages of SQS', async (t) => {
       source: text('/p/dev/topic'), type: text('orders.paid'), time: text('2026-01-01T00:00:01.500Z'), datacontenttype: text('application/json'),
       subject: text('s'), traceid: { ...text('7'), dataType: 'Number' },
     },
-    md5OfBody: '082c26c8a6bc75226a31da5495cc9292', eventSource: 'aws:sqs', eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:p-dev-books', awsRegion: 'us-east-1',
+    md5OfBody: '082c26c8a6bc75226a31da5495cc9292', md5OfMessageAttributes: '448673366111d4a5d269403df9d1f70a', eventSource: 'aws:sqs', eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:p-dev-books', awsRegion: 'us-east-1',
   });
   assert.deepEqual([b.body, b.attributes.ApproximateReceiveCount, c.body, d.body], ['tést', '3', '/w==', '']);
   assert.deepEqual(JSON.parse(e.body), EVENT('e', { x: 1 }, { type: 'wakeful.schedule.tick' }));

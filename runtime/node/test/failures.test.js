@@ -128,11 +128,10 @@ for (const [name, code, http] of [
   });
 }
 
-test('missing response: a lambda callback that is never called, and an answer that is not ended', async (t) => {
-  const { worker } = await start(t, 'exports.handler = (event, context, callback) => {}; exports.open = (req, res) => { res.write("a"); };', {
-    style: 'lambda',
-  });
-  assert.equal((await worker.answer(worker.event(EVENT))).fail.kind, 'missing_response');
+test('missing response: an answer that is not ended, but no lambda callback that is never called', async (t) => {
+  // On Lambda it has succeeded.
+  const { worker } = await start(t, 'exports.handler = (event, context, callback) => {};', { style: 'lambda' });
+  assert.equal((await worker.answer(worker.event(EVENT))).text, '');
   const second = await start(t, 'module.exports = (req, res) => { res.write("a"); };');
   const answer = await second.worker.answer(second.worker.http('/'));
   assert.equal(answer.fail.kind, 'missing_response');

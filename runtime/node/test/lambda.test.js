@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
 const test = require('node:test');
 const { start } = require('./harness');
 const { encodeKey, toLambdaEvent } = require('../styles/lambda-events');
@@ -41,7 +42,7 @@ check('streamifyResponse, invoked', "awslambda.streamifyResponse(async (event, s
 
 test('the context and the environment', async (t) => {
   const { worker, root } = await start(t, `exports.handler = async (event, context) => ({
-    ...context, remaining: context.getRemainingTimeInMillis(), runId: context.runId, env: Object.fromEntries(Object.entries(process.env).filter(([k]) => /^(AWS|LAMBDA|_HANDLER)/.test(k))),
+    ...context, remaining: context.getRemainingTimeInMillis(), runId: context.runId, env: Object.fromEntries(Object.entries(process.env).filter(([k]) => /^(AWS|LAMBDA|_HANDLER|TZ)/.test(k))),
   });`, { memory: 512 * 1024 * 1024, env: { AWS_ENDPOINT_URL: 'http://127.0.0.1:1' } });
   const result = await worker.result(INVOKE({}), { run: 1234567890123456789n, timeout: 5000 });
   assert.ok(result.remaining > 3000 && result.remaining <= 5000);
@@ -60,7 +61,7 @@ test('the context and the environment', async (t) => {
     env: {
       AWS_DEFAULT_REGION: 'us-east-1', AWS_ENDPOINT_URL: 'http://127.0.0.1:1', AWS_EXECUTION_ENV: `AWS_Lambda_nodejs${process.versions.node.split('.')[0]}.x`,
       AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '512', AWS_LAMBDA_FUNCTION_NAME: 'books', AWS_LAMBDA_FUNCTION_VERSION: 'v1', AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-      AWS_LAMBDA_LOG_GROUP_NAME: '/aws/lambda/books', AWS_LAMBDA_LOG_STREAM_NAME: stream, AWS_REGION: 'us-east-1', LAMBDA_TASK_ROOT: root, _HANDLER: 'index.handler',
+      AWS_LAMBDA_LOG_GROUP_NAME: '/aws/lambda/books', AWS_LAMBDA_LOG_STREAM_NAME: stream, AWS_REGION: 'us-east-1', LAMBDA_RUNTIME_DIR: path.dirname(__dirname), LAMBDA_TASK_ROOT: root, TZ: ':UTC', _HANDLER: 'index.handler',
     },
   });
 });
@@ -143,7 +144,10 @@ test('a request is an API Gateway event of format 2.0', async (t) => {
   delete event.requestContext.timeEpoch;
   assert.deepEqual(event, {
     version: '2.0', routeKey: '$default', rawPath: '/books/a b', rawQueryString: 'x=1&x=2&y=%20', cookies: ['a=1', 'b=2'],
-    headers: { host: 'api.test', 'content-type': 'application/json', 'x-a': '1,2', cookie: 'a=1; b=2', 'user-agent': 'curl' },
+    headers: {
+      host: 'api.test', 'content-type': 'application/json', 'x-a': '1,2', cookie: 'a=1; b=2', 'user-agent': 'curl',
+      'x-forwarded-for': '10.0.0.1', 'x-forwarded-proto': 'http', 'x-forwarded-port': '80',
+    },
     queryStringParameters: { x: '1,2', y: ' ' },
     requestContext: {
       accountId: '000000000000', apiId: 'books', domainName: 'api.test', domainPrefix: 'api',
