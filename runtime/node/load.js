@@ -225,9 +225,11 @@ function findHandler(found, style, name, settings) {
   return typeof fn === 'function' ? native(fn) : undefined;
 }
 
-/** The default export, or the only function that is exported. */
+/** The default export (of CommonJS also `exports.default`), or the only function that is exported. */
 function defaultFunction(found) {
   if (typeof found.default === 'function') return found.default;
+  const named = found.get('default');
+  if (typeof named === 'function') return named;
   return found.names.length === 1 ? found.get(found.names[0]) : undefined;
 }
 

@@ -19,6 +19,7 @@ const BOM = '\uFEFF';
 loads('CommonJS', { 'index.js': "exports.a = () => 'ok';" }, { handlers: ['a'] }, { style: 'native', exports: ['a'] });
 loads('a function as module.exports', { 'index.js': "module.exports = () => 'ok';" }, {}, { style: 'native', exports: ['default'] });
 loads('the only export', { 'index.js': "exports.anything = () => 'ok';" }, {}, { style: 'native', exports: ['anything'] });
+loads('exports.default among other exports', { 'index.js': "exports.default = () => 'ok'; exports.other = () => 'no';" }, {}, { style: 'native', exports: ['default', 'other'] });
 loads('compiled ES modules', { 'index.js': "Object.defineProperty(exports, '__esModule', { value: true }); exports.default = () => 'ok';" }, {}, { style: 'native', exports: ['default'] });
 loads('.cjs', { 'a.cjs': "exports.a = () => 'ok';" }, { file: 'a.cjs', handlers: ['a'] }, { style: 'native', exports: ['a'] });
 loads('.mjs', { 'a.mjs': "export default () => 'ok'; export const b = () => 1;" }, { file: 'a.mjs' }, { style: 'native', exports: ['b', 'default'] });
