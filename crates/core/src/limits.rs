@@ -296,6 +296,8 @@ pub const RECORDED_PER_SECOND: u64 = 1000;
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 /// How long a client may be silent in the middle of a request's body.
 pub const BODY_IDLE: Duration = Duration::from_secs(30);
+/// How long a body may take altogether that is held in memory until it is whole.
+pub const BODY_TOTAL: Duration = Duration::from_secs(300);
 /// How long the rest of a body that was refused is read, so that its sender hears why.
 pub const LINGER: Duration = Duration::from_secs(5);
 /// How much of it, bytes.

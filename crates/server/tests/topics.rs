@@ -298,6 +298,15 @@ fn what_is_refused_says_why_and_nothing_of_it_is_kept() {
         "6 MiB",
     );
 
+    let chunked = ["-H", "transfer-encoding: chunked", "--data-binary", &large];
+    check(
+        "/events/orders.paid",
+        &chunked,
+        413,
+        "body_too_large",
+        "6 MiB",
+    );
+
     // Whatever was accepted before this would have been seen before it.
     let last = ["-H", STRUCTURED, "-d", &cloud_event("last", "orders.paid")];
     assert_eq!(server.ask("/events", &last).status, 202);

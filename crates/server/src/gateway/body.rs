@@ -34,26 +34,31 @@ impl Memory {
     }
 
     /// Reads a body of at most `most` bytes; `too_large` says what its sender hears of a larger one.
+    /// Its share grows with what has come, not with what was announced: announcing is free.
     pub(super) async fn read(
         &self,
         headers: &HeaderMap,
+        body: Incoming,
+        most: u64,
+        too_large: fn(u64) -> Refusal,
+    ) -> Result<Held, Refusal> {
+        if length(headers).is_some_and(|announced| announced > most) {
+            linger(headers, body);
+            return Err(too_large(most));
+        }
+        match timeout(limits::BODY_TOTAL, self.gather(body, most, too_large)).await {
+            Ok(gathered) => gathered,
+            Err(_) => Err(Refusal::BodyTimeout),
+        }
+    }
+
+    async fn gather(
+        &self,
         mut body: Incoming,
         most: u64,
         too_large: fn(u64) -> Refusal,
     ) -> Result<Held, Refusal> {
-        let announced = length(headers).unwrap_or(0);
-        if announced > most {
-            linger(headers, body);
-            return Err(too_large(most));
-        }
-        let mut share = None;
-        let mut read = BytesMut::new();
-        let expected = usize::try_from(announced).unwrap_or(usize::MAX);
-        if !self.grow(&mut share, expected) {
-            linger(headers, body);
-            return Err(Refusal::Busy);
-        }
-        read.reserve(expected);
+        let (mut share, mut read) = (None, BytesMut::new());
         while let Some(piece) = next_piece(&mut body).await {
             let piece = piece.map_err(Refusal::from)?;
             let size = read.len() + piece.len();

@@ -162,6 +162,14 @@ impl Refusal {
         }
     }
 
+    /// The run of an earlier request that it is about.
+    fn earlier(&self) -> Option<RunId> {
+        match self {
+            Self::KeyReused(run) | Self::OutcomeUnknown(run) => Some(*run),
+            _ => None,
+        }
+    }
+
     /// Every single mistake, for programs.
     fn mistakes(&self) -> Option<serde_json::Value> {
         let mistakes = match self {
@@ -192,7 +200,7 @@ impl Refusal {
     pub fn response(&self, run: Option<RunId>, detail: Detail) -> Response<ResponseBody> {
         let (status, code) = self.status();
         let mut error = serde_json::json!({ "code": code, "message": self.message(detail) });
-        if let Some(run) = run {
+        if let Some(run) = run.or(self.earlier()) {
             error["run"] = serde_json::Value::String(run.to_string());
         }
         if let (Self::Failed(failure), Detail::Full) = (self, detail)
