@@ -141,6 +141,20 @@ pub struct Attempt {
     pub failure: Option<Failure>,
     /// Whether the failure counted as an attempt.
     pub charged: bool,
+    /// The batch that was served, when it served several deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPlace>,
+}
+
+/// Where an attempt stands that served several deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchPlace {
+    /// The run of its first delivery, to which its log lines belong.
+    pub first: RunId,
+    /// The number of the attempt in that run.
+    pub number: u32,
+    /// How many deliveries it served.
+    pub size: u32,
 }
 
 /// How much a line matters.

@@ -14,7 +14,7 @@ use wakeful_core::{
     limits,
     name::{FunctionName, Scope},
     port::{Delivery, NewDelivery},
-    run::{Attempt, LogLine, Run, RunKind, RunState},
+    run::{Attempt, BatchPlace, LogLine, Run, RunKind, RunState},
     time::Timestamp,
 };
 use wakeful_store::History;
@@ -53,6 +53,8 @@ pub struct Ended<'a> {
     pub next: Option<Next>,
     /// When it ended.
     pub now: Timestamp,
+    /// The batch that it served, if it served several deliveries.
+    pub batch: Option<BatchPlace>,
 }
 
 impl Recorder {
@@ -203,6 +205,7 @@ impl Recorder {
                 result: None,
                 charged: ended.failure.as_ref().is_some_and(is_charged),
                 failure: ended.failure.clone(),
+                batch: None,
             });
         }
         self.put(Run {
@@ -355,6 +358,7 @@ fn attempt(run: RunId, number: u32, ended: &Ended<'_>) -> Attempt {
         result: ended.outcome.as_ref().ok().and_then(recorded_result),
         charged: failure.as_ref().is_some_and(is_charged),
         failure,
+        batch: ended.batch,
     }
 }
 

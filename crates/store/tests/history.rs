@@ -57,6 +57,7 @@ fn attempt(number: i64, nth: u32) -> Attempt {
         result: Some("{}".into()),
         failure: None,
         charged: true,
+        batch: None,
     }
 }
 

@@ -237,6 +237,7 @@ impl<'a> Unheard<'a> {
                     outcome,
                     next: None,
                     now: self.inner.now(),
+                    batch: None,
                 };
                 recorder.invoked(self.id, &self.function, self.asked, ended);
             }
@@ -401,7 +402,7 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 /// The export to call when none is named: the only one that events call.
-fn only_event_handler(version: &Version) -> Result<Option<HandlerName>, InvokeError> {
+pub(super) fn only_event_handler(version: &Version) -> Result<Option<HandlerName>, InvokeError> {
     let triggers = &version.function.triggers;
     let mut handlers: Vec<&Option<HandlerName>> = triggers
         .iter()

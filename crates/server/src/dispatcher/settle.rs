@@ -13,6 +13,7 @@ use wakeful_core::{
         Committed, Condition, DeadQuery, Delivery, End, ExpiredQuery, Intervention, Settled,
         Settlement, StoreError, Transaction,
     },
+    run::BatchPlace,
     time::Timestamp,
 };
 use wakeful_workers::WorkerRef;
@@ -129,6 +130,7 @@ impl Inner {
         else {
             return;
         };
+        let batch = batch_of(&attempted.deliveries);
         let (mut again, mut held, mut turns) = (false, false, Vec::new());
         let deliveries = attempted.deliveries.iter().zip(attempted.outcomes);
         for (((delivery, event), outcome), (verdict, settled)) in
@@ -153,6 +155,7 @@ impl Inner {
                 outcome,
                 next: verdict.next,
                 now,
+                batch,
             };
             self.parts.recorder.ended(delivery, event, ended);
             again |= matches!(verdict.next, Some(Next::Retry { .. }));
@@ -382,6 +385,16 @@ impl Inner {
             self.feed(&trigger);
         }
     }
+}
+
+/// The batch that an attempt served, if it served several deliveries.
+fn batch_of(deliveries: &[(Delivery, Arc<Event>)]) -> Option<BatchPlace> {
+    let (first, _) = deliveries.first().filter(|_| deliveries.len() > 1)?;
+    Some(BatchPlace {
+        first: first.id,
+        number: first.starts,
+        size: u32::try_from(deliveries.len()).unwrap_or(u32::MAX),
+    })
 }
 
 /// Adds to a transaction what follows from it: then it is all or nothing.

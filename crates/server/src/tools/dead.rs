@@ -63,7 +63,7 @@ impl Tools {
         let control = &self.control;
         let event = readable(control.store.event(delivery.event).await)?;
         control.history.flush().await?;
-        let recorded = control.history.run(run).await?;
+        let recorded = self.recorded(run).await?;
         let in_history = recorded.is_some();
         let (attempts, logs) = recorded
             .map(|all| (all.attempts, all.logs))

@@ -11,7 +11,7 @@ use wakeful_core::{
     port::{Delivery, StoreError},
     run::{Run, RunKind, RunState},
 };
-use wakeful_store::{RunDetail, RunsQuery};
+use wakeful_store::{LogsQuery, RunDetail, RunsQuery};
 
 use super::{ToolError, Tools};
 use crate::recorder::about;
@@ -20,6 +20,33 @@ use crate::recorder::about;
 const ACCEPTANCE: Duration = Duration::from_secs(2);
 
 impl Tools {
+    /// A run that the history has. The lines of a batch belong to its first delivery and are
+    /// shown with every other one too, under that one's own attempt.
+    pub async fn recorded(&self, id: RunId) -> Result<Option<RunDetail>, ToolError> {
+        let history = &self.control.history;
+        let Some(mut detail) = history.run(id).await? else {
+            return Ok(None);
+        };
+        for attempt in &detail.attempts {
+            let Some(batch) = attempt.batch.filter(|batch| batch.first != id) else {
+                continue;
+            };
+            let query = LogsQuery {
+                run: Some(batch.first),
+                limit: limits::HISTORY_RUN_LOGS,
+                ..LogsQuery::default()
+            };
+            let mut shared = history.logs(query).await?;
+            shared.retain(|row| row.line.attempt == Some(batch.number));
+            for row in &mut shared {
+                row.line.attempt = Some(attempt.number);
+            }
+            detail.logs.extend(shared);
+        }
+        detail.logs.sort_by_key(|row| row.seq);
+        Ok(Some(detail))
+    }
+
     /// The event's runs that the history has. Their ids were drawn right after the event's, when
     /// it was accepted, so that only the runs of a moment need to be looked through.
     pub async fn recorded_of(&self, id: EventId) -> Result<Vec<Run>, ToolError> {

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
-use wakeful_core::run::{LogLevel, RunState};
+use wakeful_core::run::{BatchPlace, LogLevel, RunState};
 use wakeful_server::admin;
 
 use crate::rig::{Rig, whole};
@@ -406,6 +406,34 @@ async fn a_run_with_everything() {
     assert_eq!(body["run"]["state"], "dead");
     assert_eq!(body["run"]["failure"]["name"], "TypeError");
     assert_eq!(body["attempts"], json!([]));
+}
+
+/// The lines of a batch are shown with each of its runs.
+#[tokio::test]
+async fn a_run_that_was_served_in_a_batch() {
+    let rig = Rig::new();
+    let (first, second) = (
+        rig.record("hello", RunState::Succeeded, None),
+        rig.record("hello", RunState::Succeeded, None),
+    );
+    let recorded = rig.control.history.clone();
+    recorded.flush().await.unwrap();
+    for (run, number) in [(first, 1), (second, 1)] {
+        let mut attempt = recorded.run(run).await.unwrap().unwrap().attempts.remove(0);
+        attempt.batch = Some(BatchPlace {
+            first,
+            number,
+            size: 2,
+        });
+        recorded.record_attempt(attempt);
+    }
+    rig.log("hello", Some(first), LogLevel::Info, "two at once");
+    let body = rig.get(&format!("/v1/runs/{second}")).await;
+    assert_eq!(body["logs"][0]["text"], "two at once");
+    let batch = json!({ "first": first, "size": 2 });
+    assert_eq!(body["attempts"][0]["batch"], batch);
+    let body = rig.get(&format!("/v1/runs/{first}")).await;
+    assert_eq!(body["logs"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -536,6 +536,7 @@ impl Rig {
             result: (!failed).then(|| "{\"ok\":true}".into()),
             failure: failed.then(failure),
             charged: failed,
+            batch: None,
         });
     }
 

@@ -142,6 +142,19 @@ pub struct AttemptInfo {
     pub failure: Option<FailureInfo>,
     /// Whether the failure counted as an attempt.
     pub charged: bool,
+    /// The batch that it served, when it served several deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchInfo>,
+}
+
+/// A batch of deliveries that one attempt served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchInfo {
+    /// The run of its first delivery, to which its log lines belong.
+    #[schema(value_type = String)]
+    pub first: RunId,
+    /// How many deliveries it served.
+    pub size: u32,
 }
 
 impl From<Attempt> for AttemptInfo {
@@ -157,6 +170,10 @@ impl From<Attempt> for AttemptInfo {
             result: attempt.result,
             failure: attempt.failure.map(FailureInfo::from),
             charged: attempt.charged,
+            batch: attempt.batch.map(|batch| BatchInfo {
+                first: batch.first,
+                size: batch.size,
+            }),
         }
     }
 }

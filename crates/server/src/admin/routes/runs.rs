@@ -89,7 +89,7 @@ pub(super) async fn one(
 ) -> Result<Json<RunDetails>, ApiError> {
     let control = &admin.control;
     control.history.flush().await?;
-    let recorded = control.history.run(id).await?;
+    let recorded = admin.tools.recorded(id).await?;
     let delivery = control.store.delivery(id).await?;
     let event = match (&recorded, &delivery) {
         (Some(RunDetail { run, .. }), _) if run.event.is_none() => None,

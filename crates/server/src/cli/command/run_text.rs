@@ -284,6 +284,9 @@ fn one_attempt(out: &mut impl Lines, attempt: &AttemptInfo) -> Result<(), CliErr
     if attempt.worker != 0 {
         parts.push(format!("worker {}", attempt.worker));
     }
+    if let Some(batch) = &attempt.batch {
+        parts.push(format!("a batch of {} with {}", batch.size, batch.first));
+    }
     parts.push(format!("version {}", words::brief(&attempt.version, 16)));
     out.put(&format!("  {}", parts.join(" · ")))
 }
