@@ -9,11 +9,12 @@ use wakeful_core::{
     delivery::{DeadReason, Failure},
     event::{Event, Origin},
     flow::{Destination, Flow},
+    name::{FunctionName, HandlerName},
     port::{Arrival, Delivery, Kind, Target, Wishes},
     project::On,
 };
 
-use super::{Inner, gates::function_of, submit::Prepared};
+use super::{Inner, gates::function_of, invoke::only_event_handler, submit::Prepared};
 use crate::{
     destinations::{Told, outcome_event},
     internal::{Outcome, invoke_trigger, sent_trigger},
@@ -115,7 +116,7 @@ impl Inner {
         let told = self.told(one);
         let mut news = Vec::new();
         if let Some(destination) = destination {
-            news.push(addressed(told.clone(), one, destination));
+            news.push(self.addressed(told.clone(), one, destination));
         }
         if alert {
             news.push(Arrival {
@@ -143,33 +144,43 @@ impl Inner {
             now: self.now(),
         })
     }
-}
 
-/// News on its way to a destination.
-fn addressed(told: Arrival, one: &Concluded<'_>, destination: &Destination) -> Arrival {
-    let delivery = one.delivery;
-    let target = |function, trigger| Wishes {
-        target: Target::Trigger(function, trigger),
-        ..Wishes::default()
-    };
-    match destination {
-        Destination::Topic(topic) => Arrival {
-            origin: Origin::Topic(topic.clone()),
-            kind: Kind::Given(topic.to_string()),
-            ..told
-        },
-        Destination::Function(function, handler) => Arrival {
-            wishes: target(function.clone(), invoke_trigger(function, handler.as_ref())),
-            ..told
-        },
-        Destination::Http { .. } => {
-            let function = function_of(&delivery.trigger).unwrap_or(delivery.function.clone());
-            let outcome = one.how.outcome();
-            let trigger = sent_trigger(&function, &delivery.trigger, outcome);
-            Arrival {
-                wishes: target(function, trigger),
+    /// News on its way to a destination.
+    fn addressed(&self, told: Arrival, one: &Concluded<'_>, destination: &Destination) -> Arrival {
+        let delivery = one.delivery;
+        let target = |function, trigger| Wishes {
+            target: Target::Trigger(function, trigger),
+            ..Wishes::default()
+        };
+        match destination {
+            Destination::Topic(topic) => Arrival {
+                origin: Origin::Topic(topic.clone()),
+                kind: Kind::Given(topic.to_string()),
                 ..told
+            },
+            Destination::Function(function, handler) => {
+                let handler = handler.clone().or_else(|| self.only_handler(function));
+                let trigger = invoke_trigger(function, handler.as_ref());
+                Arrival {
+                    wishes: target(function.clone(), trigger),
+                    ..told
+                }
+            }
+            Destination::Http { .. } => {
+                let function = function_of(&delivery.trigger).unwrap_or(delivery.function.clone());
+                let outcome = one.how.outcome();
+                let trigger = sent_trigger(&function, &delivery.trigger, outcome);
+                Arrival {
+                    wishes: target(function, trigger),
+                    ..told
+                }
             }
         }
+    }
+
+    /// The export of a function that events call, when there is one and it has a name.
+    fn only_handler(&self, function: &FunctionName) -> Option<HandlerName> {
+        let live = self.parts.live.load();
+        only_event_handler(live.version(function)?).ok().flatten()
     }
 }
