@@ -239,8 +239,6 @@ struct Both {
     uploads: Vec<UploadId>,
     /// Deliveries that were born dead and not redriven.
     aside: HashSet<RunId>,
-    /// Triggers that had deliveries.
-    heard_of: HashSet<TriggerId>,
     /// Of each trigger its limit, and whether that was lowered.
     limits: Vec<(Option<u32>, bool)>,
 }
@@ -283,7 +281,6 @@ impl Both {
             runs: Vec::new(),
             uploads: Vec::new(),
             aside: HashSet::new(),
-            heard_of: HashSet::new(),
             limits: vec![(None, false); TRIGGERS],
         }
     }
@@ -370,7 +367,6 @@ impl Both {
         }
         let left_out: HashSet<RunId> = committed.duplicates.iter().map(|(run, _)| *run).collect();
         for new in &transaction.deliveries {
-            self.heard_of.insert(new.trigger.clone());
             if left_out.contains(&new.id) {
                 continue;
             }
@@ -385,10 +381,7 @@ impl Both {
                 Intervention::Redrive { run, .. } if committed.intervened.contains(run) => {
                     self.aside.remove(run);
                 }
-                // A trigger that nobody has heard of has none.
-                Intervention::Limit { trigger, limit, .. } if self.heard_of.contains(trigger) => {
-                    self.set_limit(trigger, *limit);
-                }
+                Intervention::Limit { trigger, limit, .. } => self.set_limit(trigger, *limit),
                 _ => {}
             }
         }

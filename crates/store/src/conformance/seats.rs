@@ -217,12 +217,20 @@ pub(super) async fn a_limit_that_grows_and_shrinks(world: World) {
     let world = world.restart();
     world.intervene(limit(None)).await;
     assert_eq!(world.ready().await, [runs[2], runs[3], runs[4], more]);
+    // A limit holds for a trigger that has had no delivery yet.
     let unheard = Intervention::Limit {
         scope: scope("dev"),
-        trigger: trigger("nobody/x"),
+        trigger: trigger("later/x"),
         limit: Some(1),
     };
     assert!(world.intervene(unheard).await.is_empty());
+    let change = |new: &mut NewDelivery| {
+        new.trigger = trigger("later/x");
+        new.keys.concurrency = Some("a".into());
+    };
+    world.enqueue_with(change).await;
+    let second = world.enqueue_with(change).await;
+    assert_eq!(held(&world, second).await, Some(Held::Concurrency));
 }
 
 pub(super) async fn a_limit_grows_for_many_keys(world: World) {

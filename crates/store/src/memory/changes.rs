@@ -309,9 +309,8 @@ impl State {
                 trigger,
                 limit,
             } => {
-                if let Some(number) = rows.number(&scope, &trigger) {
-                    self.set_limit(number, limit);
-                }
+                let number = self.rows.intern(&scope, &trigger);
+                self.set_limit(number, limit);
             }
             Intervention::ReleaseHeld {
                 scope,

@@ -300,11 +300,9 @@ fn set_limit_of(
     trigger: &TriggerId,
     limit: Option<u32>,
 ) -> Result<(), Fault> {
-    let conn = applier.conn;
-    match applier.memory.names.triggers.find(conn, scope, trigger)? {
-        Some(number) => applier.set_limit(number, limit),
-        None => Ok(()),
-    }
+    let names = &mut applier.memory.names;
+    let number = names.triggers.intern(applier.conn, scope, trigger)?;
+    applier.set_limit(number, limit)
 }
 
 impl Applier<'_> {
