@@ -18,13 +18,8 @@ use wakeful_core::{
 };
 
 use super::{
-    Refusal, ResponseBody,
-    auth::caller,
-    body::linger,
-    error::json_response,
-    request::percent_decoded,
-    shared::Shared,
-    wishes::Asked,
+    Refusal, ResponseBody, auth::caller, body::linger, error::json_response,
+    request::percent_decoded, shared::Shared, wishes::Asked,
 };
 use crate::cloudevents::{self, CloudEvent, Mistake, Mode, Refused};
 
