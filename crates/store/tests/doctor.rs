@@ -373,6 +373,15 @@ async fn deliveries_that_cannot_run_become_dead_letters() {
             REPAIRED,
         ),
         (
+            "later than any delay",
+            format!(
+                "UPDATE deliveries SET ready_at = {} WHERE event = {first}",
+                LATER.as_millis() + 40 * 86_400_000
+            ),
+            Code::DeliveryDamaged,
+            DAMAGED,
+        ),
+        (
             "another key than it came with",
             format!("UPDATE deliveries SET ordering_key = 'c' WHERE event = {first}"),
             Code::DeliveryDamaged,

@@ -14,6 +14,7 @@ use std::{
 
 use tempfile::TempDir;
 use wakeful_core::{
+    delivery::State,
     id::IdSource,
     port::{
         BucketRef, CheckpointKey, DeadQuery, Delivery, Keys, ObjectsQuery, ReadyQuery, Store,
@@ -46,7 +47,13 @@ fn told<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> Result<String, Str
 /// What is kept of a delivery without a second trace of it: no checksum, no index, nothing that
 /// it follows from. A flipped bit in these is the one kind that nobody can find.
 fn without_unprotected(delivery: Delivery) -> Delivery {
+    // Only an index of those that could run holds their time too.
+    let is_indexed = delivery.state == State::Queued && delivery.held.is_none();
     Delivery {
+        ready_at: match is_indexed {
+            true => delivery.ready_at,
+            false => Timestamp::from_millis(0),
+        },
         starts: 0,
         attempts: 0,
         expires_at: Timestamp::from_millis(0),

@@ -146,13 +146,13 @@ fn orphans(exam: &mut Exam<'_>, scratch: &Connection) -> rusqlite::Result<()> {
             Code::BlobOrphaned,
             folder.display().to_string(),
             format!(
-                "{} files ({bytes} bytes) to which nothing refers",
+                "nothing refers to {} of the files ({bytes} bytes)",
                 old + young
             ),
             "they take room",
             match old {
                 0 => Remedy::None,
-                old => Remedy::Repair(format!("remove the {old} that are older than a day")),
+                old => Remedy::Repair(format!("remove those that are older than a day: {old}")),
             },
         );
     }

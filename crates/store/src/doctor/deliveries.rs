@@ -1,10 +1,14 @@
 //! Deliveries: their states, what they refer to, and the numbers that follow from them.
 
+use std::time::Duration;
+
 use wakeful_core::{
     delivery::DeadReason,
     id::{EventId, RunId},
+    limits,
     name::{Scope, TriggerId},
     port::partition,
+    time::Timestamp,
 };
 
 use super::{
@@ -15,6 +19,9 @@ use crate::lanes::{PLACES, Place};
 
 /// Findings of one kind that are listed one by one.
 const MOST_OF_A_KIND: usize = 100;
+
+/// How far the clock may have been set back without an alarm.
+const SLACK: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The greatest number that a delivery's state may have.
 pub(super) const MOST_STATE: usize = PLACES - 1;
@@ -103,6 +110,20 @@ pub(super) fn states(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
             "its attempts, starts or settings are numbers that cannot be",
             "it is passed over: never run, and in no list",
             bury(),
+        );
+    })?;
+    let far = exam.now.plus(limits::MOST_DELAY + SLACK).as_millis();
+    let late = format!("SELECT id, ready_at FROM deliveries WHERE state <> 2 AND ready_at > {far}");
+    each(exam, &late, |exam, id, ready_at| {
+        exam.add(
+            Code::DeliveryDamaged,
+            RunId::from_raw(id).to_string(),
+            format!(
+                "it waits until {}, which is later than any delay may be",
+                Timestamp::from_millis(ready_at)
+            ),
+            "it will have grown too old by then",
+            Remedy::Person("discard it, or replay its event".to_owned()),
         );
     })?;
     let future = "SELECT id, epoch FROM deliveries WHERE state = 1 \

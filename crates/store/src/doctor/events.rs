@@ -81,7 +81,10 @@ fn one(exam: &mut Exam<'_>, row: &Row<'_>) -> rusqlite::Result<()> {
             ),
         ),
         owed => (
-            format!("{owed} deliveries cannot run"),
+            match owed {
+                1 => "1 delivery cannot run".to_owned(),
+                owed => format!("{owed} deliveries cannot run"),
+            },
             Remedy::Repair(
                 "make dead letters of its deliveries, with the reason `damaged`".to_owned(),
             ),

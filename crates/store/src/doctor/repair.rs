@@ -244,7 +244,8 @@ impl Repairs<'_> {
         })
         .map_err(failed)?
         .map_err(|error| DoctorError::failed(doing, error))?;
-        let what = format!("{removed} files that nothing needs were removed, {left} could not be");
+        let what =
+            format!("of the files that nothing needs, {removed} were removed, {left} could not be");
         self.did(Code::BlobOrphaned, what);
         Ok(())
     }
