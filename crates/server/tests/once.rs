@@ -556,7 +556,7 @@ fn every_style_publishes_and_invokes() {
         ),
         (
             "web",
-            "exports.default = { fetch: async () => new Response(await work('web')) };",
+            "module.exports = { fetch: async () => new Response(await work('web')) };",
         ),
         (
             "native",

@@ -13,6 +13,9 @@ mod once;
 mod publish;
 mod wishes;
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
