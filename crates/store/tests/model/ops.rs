@@ -97,11 +97,16 @@ pub(crate) struct Rules {
     pub(crate) dead: bool,
 }
 
+/// Things meet only where there are few of them.
+fn mostly_first(count: usize) -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(0), 1 => 0..count]
+}
+
 pub(crate) fn rules() -> impl Strategy<Value = Rules> {
-    let key = || proptest::option::weighted(0.6, 0..2usize);
+    let key = || proptest::option::weighted(0.7, mostly_first(2));
     let rare = |weight| prop::bool::weighted(weight);
-    let limit = proptest::option::weighted(0.1, 1..3u32);
-    let debounce = proptest::option::weighted(0.2, 0..2usize);
+    let limit = proptest::option::weighted(0.3, 1..3u32);
+    let debounce = proptest::option::weighted(0.2, mostly_first(2));
     (
         key(),
         key(),
@@ -133,8 +138,8 @@ pub(crate) fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         4 => Just(Part::Event),
         1 => place.clone().prop_map(Part::EventAgain),
-        12 => (
-            (place.clone(), 0..TRIGGERS, any::<bool>(), 0..100u64),
+        24 => (
+            (place.clone(), mostly_first(TRIGGERS), any::<bool>(), 0..100u64),
             proptest::option::weighted(0.2, 0..4usize),
             rules(),
         )
