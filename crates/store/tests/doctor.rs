@@ -704,6 +704,54 @@ async fn what_others_did_to_the_tables_is_seen() {
 }
 
 #[tokio::test]
+async fn other_formats_are_told_apart() {
+    let (_folder, world) = fresh().await;
+    let version: i64 = world
+        .sql()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    world.harm(&format!("PRAGMA user_version = {}", version - 1));
+    let report = examine(&world.folder, Depth::Normal);
+    let codes: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(
+        (codes, report.verdict()),
+        (vec![Code::OlderFormat], Verdict::Clean)
+    );
+    assert_eq!(
+        report.checked.events,
+        world.events.len() as u64,
+        "events are checked"
+    );
+    let into = world.folder.with_extension("saved");
+    let refused = doctor::salvage(&world.folder, &into, LATER, &mut |_| {}).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("the version of Wakeful that wrote it"),
+        "{refused}"
+    );
+    world.harm(&format!("PRAGMA user_version = {}", version + 1));
+    let refused = doctor::examine(&world.folder, Depth::Normal, LATER, &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, DoctorError::Newer { .. }), "{refused}");
+    world.harm(&format!(
+        "PRAGMA user_version = {version}; PRAGMA application_id = 7"
+    ));
+    let report = examine(&world.folder, Depth::Normal);
+    assert_eq!(
+        report.findings[0].code,
+        Code::PageDamaged,
+        "{:?}",
+        report.findings
+    );
+    assert!(
+        report.findings[0].what.contains("something else"),
+        "{:?}",
+        report.findings
+    );
+    assert_eq!(report.verdict(), Verdict::Damaged);
+}
+
+#[tokio::test]
 async fn lost_commits_are_named() {
     let (_folder, world) = fresh().await;
     let seq: i64 = world
