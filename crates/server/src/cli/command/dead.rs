@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
     process::Command,
+    time::Duration,
 };
 
 use wakeful_core::{id::RunId, limits};
@@ -188,7 +189,9 @@ fn act(
             let count = words::count(affected.count, "dead letter", "dead letters");
             let done = if affected.dry_run { would } else { done };
             // Of a single one, or a few, the last is as good as ready.
-            let last = affected.last_at.filter(|last| last.0 > now());
+            let last = affected
+                .last_at
+                .filter(|last| last.0 > now().plus(Duration::from_secs(1)));
             let last = last.map(|last| {
                 format!(
                     "; the last one may start {}",

@@ -1,5 +1,7 @@
 //! `replay`.
 
+use std::time::Duration;
+
 use super::{filter, now, out};
 use crate::{
     admin::model::{LeftOut, ReplayOrder, ReplayReport, Time},
@@ -63,7 +65,10 @@ fn show(out: &mut Out, report: &ReplayReport) -> Result<(), CliError> {
     for one in &report.triggers {
         out.line(&format!("  {:>8} for {}", one.count, one.trigger))?;
     }
-    if let Some(last) = report.last_at.filter(|last| last.0 > now()) {
+    if let Some(last) = report
+        .last_at
+        .filter(|last| last.0 > now().plus(Duration::from_secs(1)))
+    {
         let at = words::relative(last.0, now());
         out.line(&format!("  the last one may start {at}"))?;
     }
