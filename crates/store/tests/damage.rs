@@ -10,10 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 use wakeful_core::{
-    id::{IdSource, RunId},
+    flow::OnUnknown,
+    id::{EventId, IdSource, RunId},
     port::{
-        DeadQuery, Delivery, ExpiredQuery, OpenError, ReadyQuery, Store, StoreError, Sweep,
-        Transaction,
+        Answer, AnswerKey, BeginAnswer, Begun, DeadQuery, Delivery, EventsQuery, ExpiredQuery,
+        OpenError, ReadyQuery, Store, StoreError, Sweep, Transaction,
     },
     time::Timestamp,
 };
@@ -470,4 +471,81 @@ async fn a_start_does_not_read_the_backlog() {
     let took = start.elapsed();
     assert_eq!((stats.queued, backlog[0].queued), (100_000, 100_000));
     assert!(took.as_secs() < 2, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_scan_names_what_is_damaged_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let ids = IdSource::after(0);
+    let mut events = Vec::new();
+    for _ in 0..4 {
+        let run = commit(&store, &ids, b"{}".into()).await;
+        events.push(store.delivery(run).await.unwrap().unwrap().event);
+    }
+    store.close();
+    let conn = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    for (event, set) in [(events[1], "data = x'00'"), (events[2], "envelope = x'01'")] {
+        let sql = format!("UPDATE events SET {set} WHERE id = ?1");
+        assert_eq!(conn.execute(&sql, [event.raw()]).unwrap(), 1);
+    }
+    drop(conn);
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let query = EventsQuery {
+        from: EventId::from_raw(0),
+        before: EventId::from_raw(i64::MAX),
+        limit: 10,
+    };
+    let found = store.events(query).await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|one| one.as_ref().map(|event| event.key))
+        .collect();
+    let damaged = [&events[1], &events[2]];
+    let expected = [
+        Ok(events[0]),
+        Err(damaged[0]),
+        Err(damaged[1]),
+        Ok(events[3]),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_damaged_is_not_given_and_not_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let ids = IdSource::after(0);
+    let (_, delivery) = work(&ids, "{}");
+    let key = AnswerKey {
+        scope: delivery.scope,
+        trigger: delivery.trigger,
+        key: "a".into(),
+    };
+    let begin = BeginAnswer {
+        key: key.clone(),
+        fingerprint: [1; 32],
+        run: ids.run(NOON),
+        now: NOON,
+        until: Timestamp::from_millis(i64::MAX),
+        again: OnUnknown::Retry,
+    };
+    assert_eq!(
+        store.begin_answer(begin.clone()).await.unwrap(),
+        Begun::Fresh
+    );
+    let answer = Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: "made".into(),
+    };
+    store.finish_answer(key, Some(answer)).await.unwrap();
+    store.close();
+    let conn = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    let sql = "UPDATE answers SET body = CAST('fake' AS BLOB)";
+    assert_eq!(conn.execute(sql, []).unwrap(), 1);
+    drop(conn);
+    let store = SqliteStore::open(options(folder.path())).unwrap();
+    let stands = store.begin_answer(begin.clone()).await.unwrap();
+    assert_eq!(stands, Begun::Unknown(begin.run));
 }

@@ -214,32 +214,13 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
         die("f", "f/x", old, later(3)).await,
         die("f", "f/x", exhausted, later(2)).await,
     ];
-    let check = async |query: DeadQuery, expected: &[usize]| {
-        for limit in [1, 2, 100] {
-            let mut before = None;
-            let mut found = Vec::new();
-            loop {
-                let query = DeadQuery {
-                    before,
-                    limit,
-                    ..query.clone()
-                };
-                let page = world.store().dead(query).await.expect("dead letters");
-                before = page.last().map(|delivery| delivery.id);
-                found.extend(page.iter().map(|delivery| delivery.id));
-                if page.len() < limit {
-                    break;
-                }
-            }
-            let expected: Vec<RunId> = expected.iter().map(|number| runs[*number]).collect();
-            assert_eq!(found, expected, "{limit} of {query:?}");
-        }
-    };
     let all = DeadQuery::default;
     let f = || Some(function("f"));
     let x = || Some(trigger("f/x"));
-    check(all(), &[4, 3, 2, 1, 0]).await;
+    check(&world, &runs, all(), &[4, 3, 2, 1, 0]).await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             trigger: x(),
             ..all()
@@ -248,6 +229,8 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
     )
     .await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             function: f(),
             trigger: x(),
@@ -257,6 +240,8 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
     )
     .await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             reason: Some(old),
             ..all()
@@ -265,6 +250,8 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
     )
     .await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             function: f(),
             reason: Some(old),
@@ -274,6 +261,8 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
     )
     .await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             since: Some(later(2)),
             ..all()
@@ -282,6 +271,8 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
     )
     .await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             until: Some(later(2)),
             ..all()
@@ -295,8 +286,10 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
         until: Some(later(3)),
         ..all()
     };
-    check(between, &[4]).await;
+    check(&world, &runs, between, &[4]).await;
     check(
+        &world,
+        &runs,
         DeadQuery {
             reason: Some(DeadReason::Damaged),
             ..all()
@@ -304,6 +297,29 @@ pub(super) async fn dead_letters_by_all_that_is_known_of_them(world: World) {
         &[],
     )
     .await;
+}
+
+/// Asks in pages of several sizes.
+async fn check(world: &World, runs: &[RunId], query: DeadQuery, expected: &[usize]) {
+    for limit in [1, 2, 100] {
+        let mut before = None;
+        let mut found = Vec::new();
+        loop {
+            let query = DeadQuery {
+                before,
+                limit,
+                ..query.clone()
+            };
+            let page = world.store().dead(query).await.expect("dead letters");
+            before = page.last().map(|delivery| delivery.id);
+            found.extend(page.iter().map(|delivery| delivery.id));
+            if page.len() < limit {
+                break;
+            }
+        }
+        let expected: Vec<RunId> = expected.iter().map(|number| runs[*number]).collect();
+        assert_eq!(found, expected, "{limit} of {query:?}");
+    }
 }
 
 pub(super) async fn a_census_counts_all_that_waits(world: World) {

@@ -5,6 +5,7 @@ use wakeful_core::{
     flow::OnUnknown,
     id::RunId,
     limits,
+    name::{FunctionName, Scope},
     port::{
         Claim, Committed, Delivery, End, Ended, Ending, Epoch, Held, Intervention, NewDebounce,
         NewDelivery, Parked, Settled, Settlement, StoreStats,
@@ -272,7 +273,6 @@ impl State {
     }
 
     fn hold_or_release(&mut self, intervention: Intervention, changed: &mut Vec<RunId>) {
-        let rows = &self.rows;
         match intervention {
             Intervention::Defer { run, until } => {
                 changed.extend(self.defer(run, until).map(|()| run));
@@ -288,21 +288,11 @@ impl State {
                 now,
                 most,
             } => {
-                let Some(number) = rows.number(&scope, &trigger) else {
-                    return;
-                };
-                let place = Place::from(why);
-                let fits = |run: &RunId| match &key {
-                    None => true,
-                    Some(key) => {
-                        rows.get(*run).and_then(|row| row.parked_for.as_ref()) == Some(key)
-                    }
-                };
-                let parked = rows.trigger(number).parked.iter();
-                let parked = parked.filter(|(parked, _)| *parked == place);
-                let runs = parked.map(|(_, run)| *run).filter(fits);
-                let runs: Vec<RunId> = runs.take(most.unwrap_or(usize::MAX)).collect();
-                self.make_ready(runs, now, changed);
+                if let Some(number) = self.rows.number(&scope, &trigger) {
+                    let mut runs = self.parked(number, Place::from(why), key.as_deref());
+                    runs.truncate(most.unwrap_or(usize::MAX));
+                    self.make_ready(runs, now, changed);
+                }
             }
             Intervention::Limit {
                 scope,
@@ -318,19 +308,38 @@ impl State {
                 live,
                 now,
             } => {
-                let held = |run: &&RunId| {
-                    rows.get(**run).is_some_and(|row| {
-                        let delivery = &row.delivery;
-                        let other =
-                            matches!(&delivery.held, Some(Held::Version(held)) if *held != live);
-                        other && delivery.scope == scope && delivery.function == function
-                    })
-                };
-                let runs: Vec<RunId> = rows.for_version.iter().filter(held).copied().collect();
+                let runs = self.held_for_other_versions(&scope, &function, &live);
                 self.make_ready(runs, now, changed);
             }
             _ => {}
         }
+    }
+
+    fn parked(&self, trigger: i64, place: Place, key: Option<&str>) -> Vec<RunId> {
+        let fits = |run: &RunId| {
+            let row = self.rows.get(*run);
+            let parked_for = row.and_then(|row| row.parked_for.as_deref());
+            key.is_none() || key == parked_for
+        };
+        let parked = self.rows.trigger(trigger).parked.iter();
+        let parked = parked.filter(|(parked, _)| *parked == place);
+        parked.map(|(_, run)| *run).filter(fits).collect()
+    }
+
+    fn held_for_other_versions(
+        &self,
+        scope: &Scope,
+        function: &FunctionName,
+        live: &str,
+    ) -> Vec<RunId> {
+        let held = |run: &&RunId| {
+            self.rows.get(**run).is_some_and(|row| {
+                let delivery = &row.delivery;
+                let other = matches!(&delivery.held, Some(Held::Version(held)) if held != live);
+                other && delivery.scope == *scope && delivery.function == *function
+            })
+        };
+        self.rows.for_version.iter().filter(held).copied().collect()
     }
 
     fn make_ready(&mut self, runs: Vec<RunId>, now: Timestamp, changed: &mut Vec<RunId>) {
