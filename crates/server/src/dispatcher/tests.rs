@@ -348,6 +348,7 @@ fn held_for(version: &str) -> End {
 #[tokio::test]
 async fn a_submission_goes_on_when_its_caller_leaves() {
     let bench = Bench::with_commits(0);
+    bench.go_live(&bench.version("v1"));
     let mut submitted = bench.dispatcher.submit(bench.arrival());
     let waited = tokio::time::timeout(Duration::from_millis(20), &mut submitted).await;
     assert!(waited.is_err(), "the store is still busy with it");
@@ -364,6 +365,7 @@ async fn a_submission_goes_on_when_its_caller_leaves() {
 #[tokio::test]
 async fn a_redrive_goes_on_when_its_caller_leaves() {
     let bench = Bench::with_commits(0);
+    bench.go_live(&bench.version("v1"));
     let claimed = bench.stored(|new| new.claimed = true).await;
     let end = End::Dead {
         reason: wakeful_core::delivery::DeadReason::AttemptsExhausted,
@@ -471,10 +473,12 @@ async fn what_grew_too_old_is_dead_whether_queued_or_held() {
 #[tokio::test]
 async fn a_feeder_that_cannot_expire_its_heads_pauses() {
     let bench = Bench::new();
+    bench.go_live(&bench.version("v1"));
+    bench.dispatcher.wake_all().await.unwrap();
     let now = bench.inner().now();
     let old = bench.stored(|new| new.expires_at = now).await;
     *bench.store.refusals.lock() = vec![StoreError::Failed("odd".into())];
-    bench.dispatcher.wake_all().await.unwrap();
+    bench.inner().feed(&old.trigger);
     until("it looks again", || bench.looks().len() >= 2).await;
     let looks = bench.looks();
     assert!(
