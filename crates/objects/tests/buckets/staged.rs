@@ -136,7 +136,7 @@ async fn other_writers_of_the_object_wait_for_it() {
 #[tokio::test]
 async fn a_bucket_that_is_gone_meanwhile_is_said() {
     let world = World::new();
-    let staged = vec![stage(&world, "a", "1").await];
+    let staged = [stage(&world, "a", "1").await];
     staged[0].check().unwrap();
     world.buckets.set_buckets([].into());
     let error = staged[0].check().unwrap_err();
