@@ -35,6 +35,8 @@ pub(crate) struct Disk {
     pub(crate) full: bool,
     /// The disk failed while writing: nothing is accepted until a restart.
     pub(crate) failed: bool,
+    /// How many changes there were.
+    pub(crate) changes: u64,
     faults: Faults,
     mutation: Option<Mutation>,
     /// For `ForgetsToPromote`.
@@ -58,6 +60,7 @@ impl Disk {
             store: MemoryStore::new(Epoch(1)),
             full: false,
             failed: false,
+            changes: 0,
             faults,
             mutation,
             forgotten: BTreeSet::new(),
@@ -141,6 +144,7 @@ impl Disk {
         transaction: Transaction,
         around: &mut Around<'_>,
     ) -> Result<Committed, Gone> {
+        self.changes += 1;
         let kept = transaction.clone();
         let given = self.mutated(transaction);
         let reply = now(self.store.commit(given)).map_err(Gone::Refused)?;
@@ -241,6 +245,7 @@ impl Disk {
             return Err(Gone::Refused(StoreError::Failed(why)));
         }
         let crash = dice.chance(self.faults.crash);
+        self.changes += 1;
         let asked = runs.len();
         let found = now(self.store.claim(runs, at)).map_err(Gone::Refused)?;
         around.model.claimed(&found, self.store.epoch(), at);

@@ -62,8 +62,10 @@ mutations! {
     IgnoresOnUnknown => "what has on_unknown = hold is run again",
     /// What was not claimed is started.
     StartsUnclaimed => "what the store did not claim is started all the same",
-    /// An end that is resumed and its parked deliveries in two commits.
-    ResumesInTwoSteps => "a pause ends in one commit, what it parked is released in another",
+    /// What came too late stays away.
+    ForgetsLateParks => "what was parked after its pause or breaker had ended is forgotten",
+    /// A breaker of an earlier life holds for ever.
+    BeginsWithoutUnparking => "what breakers parked before a restart stays parked",
     /// No company is waited for, nor a limit kept.
     BatchTooLarge => "two batches are joined into one",
 }

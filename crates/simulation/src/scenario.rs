@@ -158,7 +158,7 @@ pub(crate) fn draw_flow(dice: &mut Dice) -> Flow {
 }
 
 fn draw_rate(dice: &mut Dice) -> Rate {
-    let limit = u32::try_from(dice.between(1, 8)).unwrap_or(1);
+    let limit = u32::try_from(dice.between(3, 9)).unwrap_or(3);
     let burst = u32::try_from(dice.between(1, u64::from(limit))).unwrap_or(1);
     Rate {
         limit,
@@ -196,7 +196,7 @@ pub(crate) fn draw_retry(dice: &mut Dice) -> RetryPolicy {
         backoff_first: ms(first),
         backoff_most: ms(first * dice.between(1, 16)),
         jitter: *dice.pick(&[Jitter::Full, Jitter::Equal, Jitter::None]),
-        max_age: ms(*dice.pick(&[20_000, 600_000, 86_400_000])),
+        max_age: ms(*dice.pick(&[20_000, 600_000, 86_400_000, 86_400_000])),
         kinds: own.into_iter().collect(),
     }
 }

@@ -129,15 +129,18 @@ impl Breakers {
             let Some(open) = breaker.open.as_mut() else {
                 continue;
             };
-            let Some(at) = open.ask.filter(|_| open.probe.is_none()) else {
+            let Some(at) = open.ask else {
                 continue;
             };
             let mut at = at.max(open.until);
-            if at <= now && asked.len() < most {
+            if open.probe.is_some() {
+                // Its end decides; should nobody look then, somebody does a little later.
+                at = at.max(now.plus(open.wait));
+            } else if at <= now && asked.len() < most {
                 asked.push(key.clone());
                 at = now.plus(open.wait);
+                open.ask = Some(at);
             }
-            open.ask = Some(at);
             self.next_ask = Some(self.next_ask.map_or(at, |next| next.min(at)));
         }
         asked

@@ -96,7 +96,7 @@ impl Outcome {
 /// What follows from a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
-    /// A breaker opened, or its probe failed.
+    /// A breaker opened, or its probe failed: plan again, to learn when to try one.
     Opened {
         /// Whose; `None`: the whole trigger's.
         key: Option<String>,

@@ -243,10 +243,10 @@ impl<'a, 'h> Planner<'a, 'h> {
             None => Pass::Start,
             Some(meter) => {
                 let used = self.used.entry(key).or_insert_with(|| meter.used(key));
-                if meter.is_keyed() {
-                    meter.judge(used, first.id, last.id, self.moment)
-                } else {
-                    meter.pass(used, self.moment)
+                match (meter.is_keyed(), self.gate.flow.batch) {
+                    (true, None) => meter.judge(used, last.id, self.moment),
+                    (true, Some(_)) => meter.judge_batch(used, last.id, self.moment),
+                    (false, _) => meter.pass(used, self.moment),
                 }
             }
         };

@@ -113,13 +113,12 @@ impl Meter {
         used.taken = now;
     }
 
-    /// Judges the next ones of a key (`first` to `last` would be one start), and gives them their
-    /// place in the line when they must wait.
-    pub(super) fn judge(&self, used: &mut Used, first: RunId, last: RunId, now: Moment) -> Pass {
+    /// Judges the next one of a key, and gives it its place in the line when it must wait.
+    pub(super) fn judge(&self, used: &mut Used, run: RunId, now: Moment) -> Pass {
         let free = self.free_at(used);
         let token = free <= now;
         let waiting = used.line.stands(now) || used.front.stands(now);
-        if first > used.line.run || !waiting {
+        if run > used.line.run || !waiting {
             if token && !waiting {
                 self.count(used, now);
                 return Pass::Start;
@@ -129,10 +128,10 @@ impl Meter {
                 .filter(|place| place.stands(now))
                 .map(|place| place.slot.plus(self.gap))
                 .fold(free, Moment::max);
-            used.line = Place { slot, run: last };
+            used.line = Place { slot, run };
             return Pass::At(slot);
         }
-        let behind = used.front.stands(now) && first > used.front.run;
+        let behind = used.front.stands(now) && run > used.front.run;
         if token && !behind {
             self.count(used, now);
             return Pass::Start;
@@ -142,7 +141,24 @@ impl Meter {
         } else {
             free
         };
-        used.front = Place { slot, run: last };
+        used.front = Place { slot, run };
+        Pass::At(slot)
+    }
+
+    /// Judges a batch, which has no one place in a line: whenever a start is to be had the batch
+    /// whose time has come gets it, otherwise it goes behind all.
+    pub(super) fn judge_batch(&self, used: &mut Used, last: RunId, now: Moment) -> Pass {
+        let free = self.free_at(used);
+        if free <= now {
+            self.count(used, now);
+            return Pass::Start;
+        }
+        let slot = if used.line.stands(now) {
+            free.max(used.line.slot.plus(self.gap))
+        } else {
+            free
+        };
+        used.line = Place { slot, run: last };
         Pass::At(slot)
     }
 
@@ -265,8 +281,7 @@ mod tests {
         let mut used = meter.used("");
         let run = RunId::from_raw;
         let slots = |used: &mut Used, runs: std::ops::Range<i64>, now| -> Vec<Pass> {
-            runs.map(|n| meter.judge(used, run(n), run(n), now))
-                .collect()
+            runs.map(|n| meter.judge(used, run(n), now)).collect()
         };
         let now = moment(1000);
         let at = |ms| Pass::At(moment(ms));

@@ -39,6 +39,15 @@ impl Model {
         for intervention in &transaction.interventions {
             self.intervened(intervention, reply);
         }
+        for (pause, begins) in &transaction.pauses {
+            let at = self
+                .rules
+                .iter()
+                .position(|rules| Some(&rules.trigger) == pause.trigger.as_ref());
+            if let (Some(at), false) = (at, *begins) {
+                self.paused.remove(&(at, pause.key.clone()));
+            }
+        }
         for (new, _) in &reply.superseded {
             let told = transaction.deliveries.iter().any(|one| {
                 reply
@@ -401,6 +410,10 @@ impl Model {
         };
         owed.stands = becomes;
         self.runs.insert(run, owed);
+        if matches!(intervention, Intervention::Redrive { .. }) {
+            // A person wants just this one: no later event takes its place.
+            self.debounced.retain(|_, (waits, _)| *waits != run);
+        }
         self.require(right, || {
             format!("{name} was {stood:?} when it was changed to {becomes:?}")
         });

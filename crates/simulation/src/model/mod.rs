@@ -53,7 +53,7 @@ pub(crate) struct Owed {
     pub(crate) charged: u32,
     pub(crate) starts: u32,
     pub(crate) acknowledged: bool,
-    blocks: bool,
+    pub(crate) blocks: bool,
     hold_unknown: bool,
     /// It left its lane and came back: its place is not known.
     loose: bool,
@@ -191,42 +191,12 @@ impl Model {
     }
 
     /// Compares with the store: `found` is what it has under each id.
-    pub(crate) fn audit(&mut self, found: impl Fn(RunId) -> Option<Delivery>) {
-        let runs: Vec<(RunId, Owed)> = self.runs.iter().map(|(r, o)| (*r, o.clone())).collect();
-        for (run, owed) in runs {
-            let name = format!("#{}", owed.number);
-            let Some(delivery) = found(run) else {
-                self.require(owed.has_ended(), || {
-                    format!(
-                        "{name} is lost: it is {:?}, and not in the store",
-                        owed.stands
-                    )
-                });
-                continue;
-            };
-            let stands = format!("{:?}, dead {:?}", delivery.state, delivery.dead);
-            let same = match owed.stands {
-                Stands::Queued => delivery.state == State::Queued,
-                Stands::Claimed(..) => delivery.state == State::Running,
-                Stands::Dead(reason) => delivery.dead.is_some_and(|(found, _)| found == reason),
-                Stands::Succeeded | Stands::Discarded | Stands::Superseded => false,
-            };
-            self.require(same, || {
-                format!(
-                    "{name} should be {:?}, the store has it as {stands}",
-                    owed.stands
-                )
-            });
-            let running = u32::from(matches!(owed.stands, Stands::Claimed(..)));
-            if owed.is_owed() {
-                self.require(delivery.attempts == owed.charged + running, || {
-                    format!(
-                        "{name} has {} attempts in the store, but {} were charged ({running} run)",
-                        delivery.attempts, owed.charged
-                    )
-                });
-            }
-        }
+    pub(crate) fn audit(&mut self, mut found: impl FnMut(RunId) -> Option<Delivery>) {
+        let fault = self.runs.iter().find_map(|(run, owed)| {
+            let fault = difference(owed, found(*run).as_ref())?;
+            Some(format!("#{}: {fault}", owed.number))
+        });
+        self.require(fault.is_none(), || fault.unwrap_or_default());
     }
 
     /// A delivery that ended or died makes way for the next of its lane, unless it blocks.
@@ -246,4 +216,30 @@ impl Model {
             lane.retain(|other| *other != run);
         }
     }
+}
+
+/// What the store has otherwise than it should be.
+fn difference(owed: &Owed, found: Option<&Delivery>) -> Option<String> {
+    let stands = owed.stands;
+    let Some(delivery) = found else {
+        let lost = || format!("it is lost: it is {stands:?}, and not in the store");
+        return (!owed.has_ended()).then(lost);
+    };
+    let same = match stands {
+        Stands::Queued => delivery.state == State::Queued,
+        Stands::Claimed(..) => delivery.state == State::Running,
+        Stands::Dead(reason) => delivery.dead.is_some_and(|(found, _)| found == reason),
+        Stands::Succeeded | Stands::Discarded | Stands::Superseded => false,
+    };
+    if !same {
+        let (state, dead) = (delivery.state, delivery.dead);
+        return Some(format!(
+            "it should be {stands:?}, the store has it as {state:?}, dead {dead:?}"
+        ));
+    }
+    let running = u32::from(matches!(stands, Stands::Claimed(..)));
+    let (attempts, charged) = (delivery.attempts, owed.charged);
+    (owed.is_owed() && attempts != charged + running).then(|| {
+        format!("it has {attempts} attempts, but {charged} were charged, and {running} run")
+    })
 }

@@ -39,8 +39,8 @@ enum Stage {
     Sleep,
     /// It waits for a place for these, which were planned then.
     Wait(Vec<Start>, Vec<Delivery>, Timestamp),
-    /// Its claim is on its way.
-    Claim,
+    /// What it does to the store is on its way.
+    Away,
 }
 
 /// What it does next.
@@ -49,6 +49,7 @@ enum Then {
     Pause(i64),
     Sleep(Timestamp),
     Wait(Vec<Start>, Vec<Delivery>, Timestamp),
+    Tidy(Box<Plan>),
     Claim(Vec<Ready>),
     End,
 }
@@ -116,7 +117,7 @@ impl World {
             Stage::Look | Stage::Sleep => self.step(trigger),
             // The rules may say otherwise by now: the gate is asked again before the claim.
             Stage::Wait(starts, heads, then) => self.serve(trigger, starts, heads, then),
-            Stage::Claim => return,
+            Stage::Away => return,
         };
         self.then(trigger, then, asked);
     }
@@ -149,8 +150,12 @@ impl World {
                 feeder.stage = Stage::Wait(starts, heads, then);
                 self.trace.count("waits for a place");
             }
+            Then::Tidy(plan) => {
+                feeder.stage = Stage::Away;
+                self.soon(hop, Happening::Tidy(trigger, plan));
+            }
             Then::Claim(ready) => {
-                feeder.stage = Stage::Claim;
+                feeder.stage = Stage::Away;
                 let claiming = Claiming { trigger, ready };
                 self.soon(hop, Happening::Claim(Box::new(claiming)));
             }
@@ -190,10 +195,12 @@ impl World {
         };
         let mut plan = gate.plan(&heads, wall);
         self.mutate(trigger, &mut plan, &heads);
-        match self.tidy(trigger, &plan) {
-            Ok(true) => return Then::Look,
-            Ok(false) => {}
-            Err(()) => return Then::Pause(PAUSE),
+        self.count_plan(&plan);
+        if !plan
+            .interventions(&self.scenario.scope, &spec.trigger, wall)
+            .is_empty()
+        {
+            return Then::Tidy(Box::new(plan));
         }
         if !plan.starts.is_empty() {
             return self.serve(trigger, plan.starts, heads, wall);
@@ -271,37 +278,41 @@ impl World {
         }
     }
 
-    /// Puts aside what cannot be started now; says whether there was anything.
-    fn tidy(&mut self, trigger: usize, plan: &Plan) -> Result<bool, ()> {
+    /// Puts aside what cannot be started now, some time after that was found out.
+    pub(super) fn tidied(&mut self, trigger: usize, plan: Plan) {
         let (wall, scope) = (self.wall(), self.scenario.scope.clone());
         let spec = self.spec(trigger).trigger.clone();
-        let asks = Plan {
+        let aside = Plan {
             unpark: Vec::new(),
             ..plan.clone()
         };
-        let aside = asks.interventions(&scope, &spec, wall);
-        let mut tidied = !aside.is_empty();
-        self.count_plan(plan);
-        if !aside.is_empty() {
-            let transaction = Transaction {
-                interventions: aside,
-                ..Transaction::default()
-            };
-            let committed = self.commit(transaction).map_err(|_| ())?;
-            let names = self.names(&committed.intervened);
-            self.line(format_args!("put aside: {names}"));
-            self.fed_by(&committed);
+        let transaction = Transaction {
+            interventions: aside.interventions(&scope, &spec, wall),
+            ..Transaction::default()
+        };
+        let asked = self.feeder(trigger).map_or(0, |feeder| feeder.asked);
+        let Ok(committed) = self.commit(transaction) else {
+            return self.then(trigger, Then::Pause(PAUSE), asked);
+        };
+        let names = self.names(&committed.intervened);
+        self.line(format_args!("put aside: {names}"));
+        self.fed_by(&committed);
+        let turns = self.gate(trigger).map(|gate| gate.put_aside(&plan));
+        let turns = turns.filter(|_| self.mutation != Some(Mutation::ForgetsLateParks));
+        let turns = turns.unwrap_or_default();
+        if !turns.is_empty() {
+            self.trace.count("parked too late");
+            self.turn(trigger, turns);
         }
-        for unpark in plan.unpark.iter().cloned() {
+        for unpark in plan.unpark {
             let transaction = Transaction {
                 interventions: vec![self.unpark(trigger, unpark)],
                 ..Transaction::default()
             };
-            tidied = true;
             self.trace.count("probe asked for");
             self.insist(transaction, trigger, 100);
         }
-        Ok(tidied)
+        self.then(trigger, Then::Look, asked);
     }
 
     fn count_plan(&mut self, plan: &Plan) {
@@ -365,6 +376,9 @@ impl World {
                 self.mutation,
                 Some(Mutation::RateIgnoresRetries | Mutation::BreakerLetsAllThrough)
             );
+            let bold = bold
+                && (self.mutation == Some(Mutation::BreakerLetsAllThrough)
+                    || self.scenario.specs[trigger].flow.breaker.is_none());
             if server.gates[trigger].take(&keys, wall).is_err() && !bold {
                 self.trace.count("not now: planned, but not taken");
                 server.pools[trigger].leave(place, None);

@@ -18,9 +18,10 @@ use std::{
 };
 
 use wakeful_core::{
-    flow::{Gate, Turn, Unpark},
+    delivery::DeadReason,
+    flow::{Gate, Plan, Turn, Unpark},
     id::{IdSource, RunId},
-    port::{Committed, Intervention, Parked, Store, StoreError, Transaction},
+    port::{Committed, Delivery, Held, Intervention, Parked, Store, StoreError, Transaction},
     time::Timestamp,
 };
 
@@ -43,8 +44,10 @@ const MOST_STEPS: u64 = 150_000;
 /// The longest a simulation may take to come to rest, milliseconds: what waits may wait for a day
 /// that the clock was set back by, and then for its age.
 const MOST_TIME: i64 = 5 * 24 * 3_600_000;
-/// How often the model is compared with the store, in happenings.
-const AUDIT_EVERY: u64 = 64;
+/// The same when the clock was never set.
+const MOST_STEADY_TIME: i64 = 6 * 3_600_000;
+/// How often the model is compared with the store, in changes of the store.
+const AUDIT_EVERY: u64 = 40;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ enum Happening {
     Submit(Box<submit::Submission>),
     /// A feeder goes on.
     Feed { trigger: usize, token: u64 },
+    /// What a feeder puts aside is at the disk.
+    Tidy(usize, Box<Plan>),
     /// A feeder's claim is at the disk.
     Claim(Box<feeder::Claiming>),
     /// User code ends.
@@ -119,6 +124,7 @@ pub(crate) struct World {
     /// Milliseconds that the clock on the wall went forward, in all.
     steady: i64,
     calm: bool,
+    clock_was_set: bool,
     /// The code of a trigger's function cannot be loaded.
     broken_code: Vec<bool>,
     versions: Vec<u64>,
@@ -126,6 +132,8 @@ pub(crate) struct World {
     /// Events that a source has not been told are on disk: it hands them in again.
     unsure: Vec<submit::Sent>,
     sent: u64,
+    /// How many changes of the store there had been when it was last compared with the model.
+    audited: u64,
     ids: IdSource,
 }
 
@@ -151,11 +159,13 @@ impl World {
             ahead: 0,
             steady: 0,
             calm: false,
+            clock_was_set: false,
             broken_code: vec![false; triggers],
             versions: vec![1; triggers],
             pauses: BTreeSet::new(),
             unsure: Vec::new(),
             sent: 0,
+            audited: 0,
             ids: IdSource::after(0),
             scenario,
         };
@@ -247,22 +257,30 @@ impl World {
             self.pass(at - self.clock);
             steps += 1;
             self.happen(happening);
-            if steps % AUDIT_EVERY == 0 {
+            if self.disk.changes >= self.audited + AUDIT_EVERY {
                 self.audit();
             }
             if self.is_at_rest() {
                 break;
             }
-            let (outstanding, clock) = (self.model.outstanding(), self.clock);
-            let ends = steps < MOST_STEPS && clock < self.scenario.calm + MOST_TIME;
-            self.model.require(ends, || {
-                format!("after {steps} steps and {clock} ms {outstanding} deliveries wait")
-            });
+            let clock = self.clock;
+            let most = if self.clock_was_set {
+                MOST_TIME
+            } else {
+                MOST_STEADY_TIME
+            };
+            let ends = steps < MOST_STEPS && clock < self.scenario.calm + most;
+            if !ends {
+                let waiting = self.waiting();
+                self.model.require(false, || {
+                    format!("after {steps} steps and {clock} ms these still wait: {waiting}")
+                });
+            }
         }
         self.audit();
-        let outstanding = self.model.outstanding();
-        self.model.require(outstanding == 0, || {
-            format!("nothing happens any more, and {outstanding} deliveries wait")
+        let waiting = self.waiting();
+        self.model.require(waiting.is_empty(), || {
+            format!("nothing happens any more, and these wait: {waiting}")
         });
         let end = self
             .model
@@ -272,14 +290,34 @@ impl World {
         self.line(format_args!("{end} after {steps} steps"));
     }
 
+    /// The first few of those that wait or run.
+    fn waiting(&self) -> String {
+        let waiting = self.model.runs.iter().filter(|(_, owed)| owed.is_owed());
+        let waiting = waiting.take(5).map(|(run, owed)| {
+            let found = self.disk.delivery(*run);
+            let held = found.as_ref().and_then(|one| one.held.clone());
+            let ready = found.map(|one| one.ready_at.as_millis() - BEGIN);
+            let (number, trigger, stands) = (owed.number, owed.trigger, owed.stands);
+            format!("#{number} of {trigger} {stands:?} held {held:?} ready {ready:?}")
+        });
+        waiting.collect::<Vec<_>>().join(", ")
+    }
+
     fn is_at_rest(&self) -> bool {
         let sources = self.unsure.is_empty();
         self.calm && sources && self.server.is_some() && self.model.outstanding() == 0
     }
 
     fn audit(&mut self) {
-        let disk = &self.disk;
-        self.model.audit(|run| disk.delivery(run));
+        self.audited = self.disk.changes;
+        let (disk, trace) = (&self.disk, &mut self.trace);
+        self.model.audit(|run| {
+            let found = disk.delivery(run);
+            if let Some(found) = &found {
+                count_standing(trace, found);
+            }
+            found
+        });
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -288,6 +326,7 @@ impl World {
             Happening::Again => self.submit_again(),
             Happening::Submit(submission) => self.submit(*submission),
             Happening::Feed { trigger, token } => self.feeder_goes_on(trigger, token),
+            Happening::Tidy(trigger, plan) => self.tidied(trigger, *plan),
             Happening::Claim(claiming) => self.claim(*claiming),
             Happening::End { attempt } => self.code_ends(attempt),
             Happening::Settle { attempt, pause } => self.settle(attempt, pause),
@@ -300,7 +339,7 @@ impl World {
             Happening::Deploy(trigger) => self.deploy(trigger),
             Happening::Tend => {
                 self.tend();
-                self.later(5000, Happening::Tend);
+                self.later(30_000, Happening::Tend);
             }
             Happening::SetClock => self.set_clock(),
             Happening::Disk => {
@@ -350,6 +389,7 @@ impl World {
             3_600_000,
             86_400_000,
         ]);
+        self.clock_was_set = true;
         self.ahead += by;
         self.steady += by.max(0);
         self.trace.count(if by < 0 {
@@ -430,6 +470,7 @@ impl World {
         }
         let mut changes: Vec<Intervention> = vec![self.limit(trigger), self.release(trigger)];
         let turns = self.gate(trigger).map(|gate| gate.begin());
+        let turns = turns.filter(|_| self.mutation != Some(Mutation::BeginsWithoutUnparking));
         for turn in turns.into_iter().flatten() {
             if let Turn::Unpark(unpark) = turn {
                 changes.push(self.unpark(trigger, unpark));
@@ -467,8 +508,15 @@ impl World {
         self.line(format_args!("calm"));
         let failed = self.disk.failed;
         self.broken_code.fill(false);
-        for (trigger, key) in self.pauses.clone() {
-            self.later(1, Happening::Resume(trigger, key));
+        // Also those of which nobody knows that they hold, because the server died then.
+        for pause in now(self.disk.store.pauses()).unwrap_or_default() {
+            let specs = &self.scenario.specs;
+            let at = specs
+                .iter()
+                .position(|spec| Some(&spec.trigger) == pause.trigger.as_ref());
+            if let Some(trigger) = at {
+                self.later(1, Happening::Resume(trigger, pause.key));
+            }
         }
         self.later(5000, Happening::Tend);
         if failed {
@@ -620,6 +668,27 @@ impl World {
     fn names(&self, runs: &[RunId]) -> String {
         let names: Vec<String> = runs.iter().map(|run| self.model.name(*run)).collect();
         names.join(" ")
+    }
+}
+
+/// Why it waits, or died.
+fn count_standing(trace: &mut Trace, delivery: &Delivery) {
+    let held = delivery.held.as_ref().map(|held| match held {
+        Held::Version(_) => "held: Version",
+        Held::Order => "held: Order",
+        Held::Concurrency => "held: Concurrency",
+        Held::Paused => "held: Paused",
+        Held::Breaker => "held: Breaker",
+    });
+    let dead = delivery.dead.map(|(reason, _)| match reason {
+        DeadReason::AttemptsExhausted => "dead: AttemptsExhausted",
+        DeadReason::TooOld => "dead: TooOld",
+        DeadReason::NotRetriable => "dead: NotRetriable",
+        DeadReason::OutcomeUnknown => "dead: OutcomeUnknown",
+        _ => "dead: otherwise",
+    });
+    for what in [held, dead].into_iter().flatten() {
+        trace.count(what);
     }
 }
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use wakeful_core::{
-    delivery::State,
-    flow::Flow,
+    flow::{Flow, Unpark},
     id::RunId,
     port::{Intervention, Parked, Pause, Store, Transaction},
 };
@@ -54,21 +53,12 @@ impl World {
             at: wakeful_core::time::Timestamp::from_millis(super::BEGIN),
             why: "simulated".to_owned(),
         };
-        let unpark = wakeful_core::flow::Unpark {
-            why: Parked::Pause,
-            key: key.clone(),
-            most: None,
-        };
+        let unpark = Unpark::all(Parked::Pause, key.clone());
         let unpark = self.unpark(trigger, unpark);
-        let apart = self.mutation == Some(Mutation::ResumesInTwoSteps);
         let releases = !begins && key.is_some();
         let transaction = Transaction {
             pauses: vec![(pause.clone(), begins)],
-            interventions: if releases && !apart {
-                vec![unpark.clone()]
-            } else {
-                Vec::new()
-            },
+            interventions: if releases { vec![unpark] } else { Vec::new() },
             ..Transaction::default()
         };
         self.line(format_args!("pause {trigger} {key:?}: {begins}"));
@@ -210,11 +200,9 @@ impl World {
 
     /// When it is calm somebody looks after what blocks others.
     pub(super) fn tend(&mut self) {
-        let dead: Vec<RunId> = (self.model.runs.keys().copied())
-            .filter(|run| {
-                let found = self.disk.delivery(*run);
-                found.is_some_and(|one| one.blocks && one.state == State::Dead)
-            })
+        let dead: Vec<RunId> = (self.model.runs.iter())
+            .filter(|(_, owed)| owed.blocks && matches!(owed.stands, Stands::Dead(_)))
+            .map(|(run, _)| *run)
             .collect();
         let at = self.wall();
         let discard = |run| Intervention::Discard {

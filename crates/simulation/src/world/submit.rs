@@ -288,7 +288,7 @@ impl World {
     /// A source was not told that these are on disk.
     pub(super) fn keep(&mut self, sent: Vec<Sent>) {
         self.unsure.extend(sent);
-        let after = 500 + self.hop();
+        let after = 2000 + self.hop();
         self.later(after, Happening::Again);
     }
 
