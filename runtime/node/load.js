@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const Module = require('node:module');
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
+const current = require('./current');
 const limits = require('./limits');
 const { betterImported, provideToImports } = require('./provide');
 const { lambda } = require('./styles/lambda');
@@ -38,7 +39,7 @@ async function load(worker, settings) {
     report: {
       ok: true,
       style,
-      exports: found.names,
+      exports: style === 'cloudevents' ? [...registeredNames(), ...found.names] : found.names,
       missing: wanted.filter((_, i) => handlers[i] === undefined),
     },
   };
@@ -206,7 +207,12 @@ function hasFetch(found) {
   return Object(found.default) === found.default && typeof found.default.fetch === 'function';
 }
 
+function registeredNames() {
+  return current.functions === null ? [] : [...current.functions.keys()];
+}
+
 function detectStyle(found, wanted) {
+  if (registeredNames().length > 0) return 'cloudevents';
   if (hasFetch(found)) return 'web';
   const onlyHandler = wanted.every((name) => name === null || name === 'handler');
   return onlyHandler && typeof found.get('handler') === 'function' ? 'lambda' : 'native';
@@ -218,11 +224,25 @@ function findHandler(found, style, name, settings) {
     const fn = found.get(name ?? 'handler');
     return typeof fn === 'function' ? lambda(fn, settings) : undefined;
   }
+  if (style === 'cloudevents') {
+    const registered = registeredFunction(name, settings);
+    if (registered !== undefined) return require('./styles/cloudevents').cloudevents(registered);
+    if (name === null) return undefined;
+  }
   if (style === 'web' && (name === null || name === 'default')) {
     return hasFetch(found) ? web(found.default) : undefined;
   }
   const fn = name === null || name === 'default' ? defaultFunction(found) : found.get(name);
-  return typeof fn === 'function' ? native(fn) : undefined;
+  if (typeof fn !== 'function') return undefined;
+  return style === 'spica' ? require('./styles/spica').spica(fn, settings) : native(fn);
+}
+
+/** The one of that name; without a name the only one, or the one that is called like the function. */
+function registeredFunction(name, settings) {
+  const names = registeredNames();
+  if (name !== null) return names.length === 0 ? undefined : current.functions.get(name);
+  const only = names.length === 1 ? names[0] : settings.function;
+  return names.includes(only) ? current.functions.get(only) : undefined;
 }
 
 /** The default export (of CommonJS also `exports.default`), or the only function that is exported. */

@@ -1,6 +1,6 @@
 'use strict';
 // Makes `require('wakeful')` and `import … from 'wakeful'` find our module from anywhere, with
-// nothing installed.
+// nothing installed, and the same for what stands in for the functions-framework.
 
 const fs = require('node:fs');
 const Module = require('node:module');
@@ -8,9 +8,15 @@ const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const current = require('./current');
 
-const NAME = 'wakeful';
-const FILE = path.join(__dirname, 'module.js');
-const FOUND = { url: pathToFileURL(FILE).href, format: 'commonjs', shortCircuit: true };
+/** The names that code asks for, and what it gets. */
+const FILES = {
+  wakeful: path.join(__dirname, 'module.js'),
+  '@google-cloud/functions-framework': path.join(__dirname, 'functions-framework.js'),
+};
+const FOUND = Object.fromEntries(
+  Object.entries(FILES).map(([name, file]) => [name, { url: pathToFileURL(file).href, format: 'commonjs', shortCircuit: true }]),
+);
+const MENTIONED = new RegExp(`\\bimport\\b[^;]*['"](?:${Object.keys(FILES).join('|')})['"]`);
 /** Before Node 22.15, hooks of imports live in a thread of their own, started only if needed. */
 const HOOKS_IN_THREAD = typeof Module.registerHooks !== 'function';
 
@@ -20,12 +26,12 @@ function provideModule(worker) {
   current.worker = worker;
   const original = Module._resolveFilename;
   Module._resolveFilename = function resolveFilename(request, ...rest) {
-    return request === NAME ? FILE : original.call(this, request, ...rest);
+    return Object.hasOwn(FILES, request) ? FILES[request] : original.call(this, request, ...rest);
   };
   if (HOOKS_IN_THREAD) return;
   registered = true;
   Module.registerHooks({
-    resolve: (specifier, context, next) => (specifier === NAME ? FOUND : next(specifier, context)),
+    resolve: (specifier, context, next) => (Object.hasOwn(FOUND, specifier) ? FOUND[specifier] : next(specifier, context)),
   });
 }
 
@@ -36,14 +42,15 @@ function provideModule(worker) {
 function provideToImports(file) {
   if (registered || (file !== null && !mentionsImport(file))) return;
   registered = true;
-  const source = `export function resolve(specifier, context, next) {
-    return specifier === ${JSON.stringify(NAME)} ? ${JSON.stringify(FOUND)} : next(specifier, context);
+  const source = `const found = ${JSON.stringify(FOUND)};
+  export function resolve(specifier, context, next) {
+    return Object.hasOwn(found, specifier) ? found[specifier] : next(specifier, context);
   }`;
   Module.register(`data:text/javascript,${encodeURIComponent(source)}`);
 }
 
 function mentionsImport(file) {
-  return /\bimport\b[^;]*['"]wakeful['"]/.test(fs.readFileSync(file, 'utf8'));
+  return MENTIONED.test(fs.readFileSync(file, 'utf8'));
 }
 
 /**

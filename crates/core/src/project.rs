@@ -174,6 +174,10 @@ pub enum Style {
     Web,
     /// `(req, res)` for HTTP, `(event, context)` for everything else.
     Native,
+    /// The arguments that Spica gives, by the source.
+    Spica,
+    /// Functions registered through the functions-framework.
+    Cloudevents,
 }
 
 /// What of ours a function may touch. Nothing is allowed that does not stand here.

@@ -13,7 +13,7 @@ use crate::{Failure, LoadedInfo, Reserve, ReserveError, Slot, scale::Demand, wor
 pub(crate) fn places_by_style(style: Style) -> u32 {
     match style {
         Style::Lambda => limits::PER_WORKER_ALONE,
-        Style::Web | Style::Native => limits::PER_WORKER_SHARED,
+        Style::Web | Style::Native | Style::Spica | Style::Cloudevents => limits::PER_WORKER_SHARED,
     }
 }
 

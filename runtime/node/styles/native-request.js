@@ -137,6 +137,13 @@ Object.defineProperties(Request.prototype, {
       return this._call.parts.slice();
     },
   },
+  /** The bytes of the body, where it is whole before the handler starts. */
+  rawBody: {
+    configurable: true,
+    get() {
+      return this._call.body ?? undefined;
+    },
+  },
   path: {
     configurable: true,
     get() {

@@ -149,4 +149,4 @@ function settleEvent(attempt, value) {
   attempt.settle();
 }
 
-module.exports = { native };
+module.exports = { native, callHttp, failHttp, refuse, startEvent };

@@ -9,14 +9,14 @@ const { start } = require('./harness');
 
 const text = fs.readFileSync(path.join(__dirname, '..', '..', '..', 'docs', 'handlers.md'), 'utf8');
 const examples = [...text.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
-const whole = examples.filter((code) => /^(?:module\.exports =|exports\.\w+ =|export default)/m.test(code));
+const whole = examples.filter((code) => /^(?:module\.exports =|exports\.\w+ =|export default|functions\.http)/m.test(code));
 
 test('there are examples', () => assert.ok(whole.length >= 8, String(whole.length)));
 
 for (const code of whole) {
   const file = code.includes('export default') ? 'index.mjs' : 'index.js';
-  const [, name] = /^exports\.(\w+) =/m.exec(code) ?? [];
-  test(`loads: ${code.split('\n').find((line) => /exports?\b/.test(line))}`, async (t) => {
+  const [, name] = /^exports\.(\w+) =/m.exec(code) ?? /^functions\.http\('(\w+)'/m.exec(code) ?? [];
+  test(`loads: ${code.split('\n').find((line) => /exports?\b|functions\.http/.test(line))}`, async (t) => {
     const { loaded } = await start(t, code, { file, handlers: [name ?? null] });
     assert.deepEqual([loaded.ok, loaded.missing], [true, []], JSON.stringify(loaded));
   });

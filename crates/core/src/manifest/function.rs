@@ -24,6 +24,8 @@ const STYLES: Words<'static, Style> = Words {
         ("lambda", Style::Lambda),
         ("web", Style::Web),
         ("native", Style::Native),
+        ("spica", Style::Spica),
+        ("cloudevents", Style::Cloudevents),
     ],
     meanings: &[
         ("aws", "lambda"),
@@ -31,8 +33,11 @@ const STYLES: Words<'static, Style> = Words {
         ("worker", "web"),
         ("express", "native"),
         ("node", "native"),
+        ("google", "cloudevents"),
+        ("gcf", "cloudevents"),
+        ("functions-framework", "cloudevents"),
     ],
-    later: &["spica", "cloudevents"],
+    later: &[],
 };
 
 pub(super) const AUTHS: Words<'static, Auth> = Words {

@@ -162,5 +162,7 @@ const fn style_word(style: Style) -> &'static str {
         Style::Lambda => "lambda style",
         Style::Web => "web style",
         Style::Native => "native style",
+        Style::Spica => "spica style",
+        Style::Cloudevents => "cloudevents style",
     }
 }

@@ -17,7 +17,7 @@ pub(in crate::manifest) static FUNCTION: Section = Section {
         ),
         key(
             "style",
-            Shape::OneOf(&["lambda", "web", "native"]),
+            Shape::OneOf(&["lambda", "web", "native", "spica", "cloudevents"]),
             "How its handlers are called. By default found out from what the code exports.",
         ),
         key(

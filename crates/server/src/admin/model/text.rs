@@ -128,7 +128,13 @@ const LOG_LEVELS: [LogLevel; 4] = [
     LogLevel::Error,
 ];
 const LOG_STREAMS: [LogStream; 3] = [LogStream::Console, LogStream::Stdout, LogStream::Stderr];
-const STYLES: [Style; 3] = [Style::Lambda, Style::Web, Style::Native];
+const STYLES: [Style; 5] = [
+    Style::Lambda,
+    Style::Web,
+    Style::Native,
+    Style::Spica,
+    Style::Cloudevents,
+];
 const FAILURE_KINDS: [FailureKind; 11] = [
     FailureKind::UserError,
     FailureKind::Timeout,
@@ -178,6 +184,8 @@ pub fn style_word(style: Style) -> &'static str {
         Style::Lambda => "lambda",
         Style::Web => "web",
         Style::Native => "native",
+        Style::Spica => "spica",
+        Style::Cloudevents => "cloudevents",
     }
 }
 
