@@ -72,12 +72,15 @@ pub(super) const NONSENSE: &str = "(attempts NOT BETWEEN 0 AND starts \
      OR starts NOT BETWEEN 0 AND 4294967295 OR partition NOT BETWEEN 0 AND 255 \
      OR alone NOT IN (0, 1) OR blocks NOT BETWEEN 0 AND 3 OR on_unknown NOT IN (0, 1))";
 
+fn bury() -> Remedy {
+    Remedy::Repair("make a dead letter of it, with the reason `damaged`".to_owned())
+}
+
 /// States are known ones, and dead letters say why and since when.
 pub(super) fn states(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
     exam.tell(Step::Deliveries, 0, None);
     let count = exam.number("SELECT count(*) FROM deliveries")?;
     exam.report.checked.deliveries = count.unsigned_abs();
-    let bury = || Remedy::Repair("make a dead letter of it, with the reason `damaged`".to_owned());
     let strange =
         format!("SELECT id, state FROM deliveries WHERE state NOT BETWEEN 0 AND {MOST_STATE}");
     each(exam, &strange, |exam, id, state| {
@@ -102,6 +105,22 @@ pub(super) fn states(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
             bury(),
         );
     })?;
+    let future = "SELECT id, epoch FROM deliveries WHERE state = 1 \
+                  AND epoch > (SELECT epoch FROM counters)";
+    each(exam, future, |exam, id, epoch| {
+        exam.add(
+            Code::ClaimOfTheFuture,
+            RunId::from_raw(id).to_string(),
+            format!("it is claimed by epoch {epoch}, which has not begun"),
+            "none: a start gives up all claims",
+            Remedy::None,
+        );
+    })?;
+    Ok(())
+}
+
+/// Their numbers and times are possible ones.
+pub(super) fn numbers(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
     let numbers = format!("SELECT id, attempts FROM deliveries WHERE {NONSENSE}");
     each(exam, &numbers, |exam, id, _| {
         exam.add(
@@ -124,17 +143,6 @@ pub(super) fn states(exam: &mut Exam<'_>) -> rusqlite::Result<()> {
             ),
             "it will have grown too old by then",
             Remedy::Person("discard it, or replay its event".to_owned()),
-        );
-    })?;
-    let future = "SELECT id, epoch FROM deliveries WHERE state = 1 \
-                  AND epoch > (SELECT epoch FROM counters)";
-    each(exam, future, |exam, id, epoch| {
-        exam.add(
-            Code::ClaimOfTheFuture,
-            RunId::from_raw(id).to_string(),
-            format!("it is claimed by epoch {epoch}, which has not begun"),
-            "none: a start gives up all claims",
-            Remedy::None,
         );
     })?;
     Ok(())

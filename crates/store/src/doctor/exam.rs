@@ -52,8 +52,9 @@ impl<'a> Exam<'a> {
             // What the other checks mean, they mean for the newest tables.
             return;
         }
-        let rest: [(&str, Check); 11] = [
+        let rest: [(&str, Check); 12] = [
             ("the states of deliveries", deliveries::states),
+            ("the numbers of deliveries", deliveries::numbers),
             ("the events of deliveries", deliveries::events),
             ("the names that deliveries go by", deliveries::names),
             ("the partitions of deliveries", deliveries::partitions),

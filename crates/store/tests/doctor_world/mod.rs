@@ -6,6 +6,8 @@
     reason = "each test program uses its part of it, and one of them uses all"
 )]
 
+pub(crate) mod checks;
+
 use std::{
     fs,
     path::{Path, PathBuf},
