@@ -6,15 +6,14 @@ use bytes::Bytes;
 use wakeful_core::{
     delivery::{Failure, FailureKind},
     event::Event,
-    flow::batch_failures,
     id::RunId,
     limits,
     port::Delivery,
     time::Timestamp,
 };
-use wakeful_workers::{Batched, Call, Invocation, Slot, What, WorkerRef};
+use wakeful_workers::{Call, Invocation, Slot, What, WorkerRef};
 
-use super::{Inner, gates::Taken, place::Place, request, settle::Attempted};
+use super::{Inner, batch, gates::Taken, place::Place, request, settle::Attempted};
 use crate::{
     attempts::{AttemptKey, Underway},
     destinations,
@@ -103,23 +102,9 @@ fn outcomes(
     deliveries: &[(Delivery, Arc<Event>)],
     duty: &Duty,
 ) -> Vec<Result<Bytes, Failure>> {
-    let all_alike = |outcome: Result<Bytes, Failure>| vec![outcome; deliveries.len()];
-    let result = match (outcome, duty.flow.batch) {
-        (Ok(result), Some(_)) => result,
-        (other, _) => return all_alike(other),
-    };
-    let batch: Vec<_> = (deliveries.iter())
-        .map(|(delivery, event)| (delivery.id, event.id.as_str()))
-        .collect();
-    let user_error = |message: String| Failure::ours(FailureKind::UserError, message);
-    match batch_failures(&result, &batch) {
-        Err(mistake) => all_alike(Err(user_error(mistake.to_string()))),
-        Ok(failed) => (deliveries.iter())
-            .map(|(delivery, _)| match failed.contains(&delivery.id) {
-                true => Err(user_error("it is among the batchItemFailures".to_owned())),
-                false => Ok(result.clone()),
-            })
-            .collect(),
+    match (outcome, duty.flow.batch) {
+        (Ok(result), Some(_)) => batch::outcomes(&result, deliveries),
+        (outcome, _) => vec![outcome; deliveries.len()],
     }
 }
 
@@ -133,7 +118,7 @@ async fn call_with_events(
         (None, [(_, event)]) => What::Event {
             json: Bytes::from(event.to_json()),
         },
-        _ => What::Batch(deliveries.iter().map(batched).collect()),
+        _ => What::Batch(deliveries.iter().map(batch::batched).collect()),
     };
     let worker = slot.info();
     let Some(mut call) = start_call(slot, handler, deliveries, what) else {
@@ -174,14 +159,6 @@ fn nothing_to_do(worker: WorkerRef) -> Answered {
     Answered {
         outcome: Err(failure),
         worker,
-    }
-}
-
-fn batched((delivery, event): &(Delivery, Arc<Event>)) -> Batched {
-    Batched {
-        run: delivery.id,
-        attempt: delivery.starts,
-        json: Bytes::from(event.to_json()),
     }
 }
 

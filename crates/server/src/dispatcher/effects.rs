@@ -9,7 +9,7 @@ use wakeful_core::{
 use wakeful_objects::{Joint, ObjectError, Staged};
 
 use super::{Dispatcher, Inner, settle::Attempted, submit::Prepared};
-use crate::attempts::Effects;
+use crate::{attempts::Effects, live::Task};
 
 /// What the deliveries of an attempt have gathered that succeeded.
 #[derive(Default)]
@@ -67,6 +67,10 @@ impl Inner {
     /// more, the delivery has not succeeded after all: it runs again, and hears why.
     pub(super) async fn gathered(&self, attempted: &mut Attempted) -> Gathered {
         let mut all = Gathered::default();
+        if let Task::Send { .. } = attempted.duty.task {
+            attempted.underway.without_code();
+            return all;
+        }
         if attempted.outcomes.iter().all(Result::is_err) {
             return all;
         }

@@ -14,6 +14,7 @@
 //! commit is with the writer, and what was committed must be started all the same.
 
 mod attempt;
+mod batch;
 mod consequences;
 mod effects;
 #[cfg(test)]
