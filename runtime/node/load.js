@@ -200,11 +200,17 @@ function exportsOf(loaded) {
     }
   }
   if (typeof fallback === 'function') names.add('default');
-  return { get, default: fallback, names: [...names].sort() };
+  return { get, default: fallback, names: [...names].sort(), isModule: isNamespace };
 }
 
-function hasFetch(found) {
-  return Object(found.default) === found.default && typeof found.default.fetch === 'function';
+/**
+ * Whether the default export has `fetch`; or, in an ES module, one of the other handlers of
+ * Workers, which as names of exports of CommonJS would say nothing.
+ */
+function isWebTarget(found) {
+  const has = (name) => typeof found.default[name] === 'function';
+  if (Object(found.default) !== found.default) return false;
+  return has('fetch') || (found.isModule && typeof found.default !== 'function' && (has('scheduled') || has('queue')));
 }
 
 function registeredNames() {
@@ -213,7 +219,7 @@ function registeredNames() {
 
 function detectStyle(found, wanted) {
   if (registeredNames().length > 0) return 'cloudevents';
-  if (hasFetch(found)) return 'web';
+  if (isWebTarget(found)) return 'web';
   const onlyHandler = wanted.every((name) => name === null || name === 'handler');
   return onlyHandler && typeof found.get('handler') === 'function' ? 'lambda' : 'native';
 }
@@ -230,7 +236,7 @@ function findHandler(found, style, name, settings) {
     if (name === null) return undefined;
   }
   if (style === 'web' && (name === null || name === 'default')) {
-    return hasFetch(found) ? web(found.default) : undefined;
+    return isWebTarget(found) ? web(found.default) : undefined;
   }
   const fn = name === null || name === 'default' ? defaultFunction(found) : found.get(name);
   if (typeof fn !== 'function') return undefined;

@@ -2,27 +2,20 @@
 // Web handlers: `fetch(request, env, ctx)` of a default export, with the Request and Response of
 // the fetch standard.
 
-const { Context } = require('../context');
 const { describe } = require('../bodies');
+const { makeEnv, WebContext } = require('./web-context');
+const { webEvents } = require('./web-events');
 const { isWebResponse, sendWebResponse } = require('./web-response');
 
 const NO_BODY = new Set(['GET', 'HEAD']);
 
 function web(target) {
-  return {
-    http: (attempt, call) => start(target, attempt, call),
-    event: refuseEvent,
-    batch: refuseEvent,
-  };
+  const env = makeEnv();
+  return { http: (attempt, call) => start(target, env, attempt, call), ...webEvents(target, env) };
 }
 
-function refuseEvent(attempt) {
-  attempt.fail('user_error', new TypeError('this function answers requests only (`fetch`): name an export as the handler of the event'));
-  attempt.settle();
-}
-
-function start(target, attempt, call) {
-  answer(target, attempt, call).then(
+function start(target, env, attempt, call) {
+  answer(target, env, attempt, call).then(
     () => attempt.settle(),
     (error) => {
       attempt.fail('user_error', error);
@@ -31,8 +24,9 @@ function start(target, attempt, call) {
   );
 }
 
-async function answer(target, attempt, call) {
-  const response = await target.fetch(makeRequest(attempt, call), process.env, new Context(attempt, null));
+async function answer(target, env, attempt, call) {
+  if (typeof target.fetch !== 'function') throw new TypeError('this function has no `fetch` in its default export: it cannot answer requests');
+  const response = await target.fetch(makeRequest(attempt, call), env, new WebContext(attempt, null, call));
   if (!isWebResponse(response)) {
     throw new TypeError(`fetch() must return a Response, not ${describe(response)}`);
   }

@@ -75,7 +75,7 @@ for (const [name, fetch, message] of [
 
 test('an event has no fetch; a named export beside it may take it', async (t) => {
   const { worker } = await start(t, "export default { fetch: () => new Response('x') }; export const row = (event) => event.data;", { file: 'index.mjs', handlers: [null, 'row'] });
-  assert.match((await worker.answer(worker.event({ id: '1', type: 't', data: 5 }))).fail.message, /answers requests only/);
+  assert.match((await worker.answer(worker.event({ id: '1', type: 't', data: 5 }))).fail.message, /has no `queue` in its default export: add one, or name an export/);
   assert.equal(await worker.result({ id: '1', type: 't', data: 5 }, { handler: 1 }), 5);
 });
 
