@@ -387,7 +387,7 @@ fn a_handler_says_whether_and_when_to_try_again() {
     let project = project("");
     let server = project.dev();
     send(&server, "work.a", r#"{"id":"never","never":true}"#);
-    send(&server, "work.a", r#"{"id":"after","after":1}"#);
+    send(&server, "work.a", r#"{"id":"after","after":"1s"}"#);
     let lines = until_lines(&server, &project, "end", 1);
     let begins: Vec<u64> = (lines.iter())
         .filter(|line| line.is("begin") && line.id() == "after")
