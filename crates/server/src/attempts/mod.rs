@@ -32,7 +32,7 @@ pub type AttemptKey = (RunId, u32);
 /// Attempts that are remembered although the dispatcher is done with them, because their code may
 /// still run: after a timeout. Far more than run at once; further ones are forgotten, oldest
 /// first.
-const MOST_LINGERING: usize = 100_000;
+const MOST_LINGERING: usize = 10_000;
 
 /// The attempts that run. Cheap to clone; all clones are the same.
 #[derive(Clone, Default)]
@@ -198,6 +198,11 @@ pub struct Underway {
 }
 
 impl Underway {
+    /// No code runs for it, so that no end of code will be told.
+    pub fn without_code(&self) {
+        self.attempts.ended(self.key);
+    }
+
     /// Waits until it is certain what the attempt has gathered: no commit in a database is under
     /// way. Nothing can be gathered from here on.
     ///

@@ -230,3 +230,12 @@ fn what_lingers_is_bounded() {
     }
     assert_eq!(attempts.len(), MOST_LINGERING);
 }
+
+#[test]
+fn what_runs_no_code_does_not_linger() {
+    let attempts = Attempts::default();
+    let underway = serving(&attempts, &[(KEY.0, 0)]);
+    underway.without_code();
+    drop(underway);
+    assert_eq!(attempts.len(), 0);
+}
