@@ -378,7 +378,11 @@ impl World {
             );
             let bold = bold
                 && (self.mutation == Some(Mutation::BreakerLetsAllThrough)
-                    || self.scenario.specs[trigger].flow.breaker.is_none());
+                    || (self.scenario.specs[trigger].flow.breaker.is_none()
+                        && self.pauses.is_empty()
+                        && heads
+                            .iter()
+                            .any(|head| head.starts > 0 && start.runs.contains(&head.id))));
             if server.gates[trigger].take(&keys, wall).is_err() && !bold {
                 self.trace.count("not now: planned, but not taken");
                 server.pools[trigger].leave(place, None);

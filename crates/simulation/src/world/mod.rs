@@ -186,7 +186,7 @@ impl World {
             let at = self.moment_before(calm);
             self.later(at, Happening::Arrive);
         }
-        for _ in 0..self.dice.below(8) {
+        for _ in 0..self.dice.below(12) {
             let at = self.moment_before(calm);
             self.later(at, Happening::Operate);
         }
@@ -415,7 +415,9 @@ impl World {
 
     /// A short while, as it takes to reach the disk.
     fn hop(&mut self) -> i64 {
-        i64::try_from(self.dice.below(4)).unwrap_or_default()
+        let slow = !self.calm && self.dice.chance(30);
+        let most = if slow { 1500 } else { 4 };
+        i64::try_from(self.dice.below(most)).unwrap_or_default()
     }
 
     fn line(&mut self, what: std::fmt::Arguments<'_>) {

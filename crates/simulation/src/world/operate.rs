@@ -20,6 +20,11 @@ impl World {
             0 | 1 => {
                 let pause = self.something_to_pause();
                 let begins = !self.pauses.contains(&pause);
+                if begins && self.dice.chance(600) {
+                    let (trigger, key) = pause.clone();
+                    let after = i64::try_from(self.dice.below(2000)).unwrap_or_default();
+                    self.later(after, Happening::Resume(trigger, key));
+                }
                 self.pause(pause, begins);
             }
             2 => self.act_on_dead(true),
