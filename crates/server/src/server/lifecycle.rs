@@ -274,7 +274,7 @@ impl Server {
     /// Sets aside what grew too old and drops what nobody needs any more, every minute.
     fn spawn_upkeep(&self, mode: Mode, part: &Part) {
         let (store, clock) = (self.ground.store.clone(), Arc::clone(&self.ground.clock));
-        let dispatcher = self.dispatcher.clone();
+        let (dispatcher, live) = (self.dispatcher.clone(), self.live.clone());
         let upkeep = async move {
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
@@ -284,11 +284,15 @@ impl Server {
                 let now = clock.now();
                 let sweep = Sweep {
                     now,
-                    events_before: now.minus(limits::EVENT_RETENTION),
+                    events_before: now.minus(live.load().project.keep_events),
                     dead_before: (mode == Mode::Dev).then(|| now.minus(limits::DEV_DEAD_LETTERS)),
                 };
                 if let Err(error) = store.sweep(sweep).await {
                     tracing::warn!(%error, "the store could not be swept");
+                }
+                // What a sweep or a burial made ready, nobody was told of.
+                if let Err(error) = dispatcher.wake_all().await {
+                    tracing::warn!(%error, "the queues could not be looked at");
                 }
             }
         };
