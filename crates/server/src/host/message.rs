@@ -71,25 +71,18 @@ impl Messages {
 }
 
 impl Message {
-    fn into_arrival(
-        self,
-        data: Bytes,
-        cause: Lineage,
-        now: Timestamp,
-    ) -> Result<Arrival, HostError> {
-        let topic: TopicName = self
-            .topic
-            .parse()
-            .map_err(|error| invalid(format!("{error}")))?;
-        let wrong = |what: &str, rule: &str| {
-            invalid(format!("an event for `{topic}`: `{what}` must be {rule}"))
-        };
+    /// Whether its texts follow the rules of CloudEvents.
+    fn check(&self, topic: &TopicName) -> Result<(), HostError> {
         for (name, value) in [("id", &self.id), ("source", &self.source)] {
             if value
                 .as_ref()
                 .is_some_and(|value| value.is_empty() || value.len() > MAX_IDENTITY)
             {
-                return Err(wrong(name, &format!("1 to {MAX_IDENTITY} bytes long")));
+                return Err(wrong(
+                    topic,
+                    name,
+                    &format!("1 to {MAX_IDENTITY} bytes long"),
+                ));
             }
         }
         let checks = [
@@ -104,9 +97,24 @@ impl Message {
         ];
         for (name, value, rule) in checks {
             if let Some(Err(rule)) = value.as_deref().map(rule) {
-                return Err(wrong(name, rule));
+                return Err(wrong(topic, name, rule));
             }
         }
+        Ok(())
+    }
+
+    fn into_arrival(
+        self,
+        data: Bytes,
+        cause: Lineage,
+        now: Timestamp,
+    ) -> Result<Arrival, HostError> {
+        let topic: TopicName = self
+            .topic
+            .parse()
+            .map_err(|error| invalid(format!("{error}")))?;
+        self.check(&topic)?;
+        let wrong = |what: &str, rule: &str| wrong(&topic, what, rule);
         let time = match self.time.as_deref().map(rules::time) {
             None => now,
             Some(Ok(time)) => time,
@@ -133,6 +141,10 @@ impl Message {
             ..Arrival::new(Origin::Topic(topic), "", time, data)
         })
     }
+}
+
+fn wrong(topic: &TopicName, what: &str, rule: &str) -> HostError {
+    invalid(format!("an event for `{topic}`: `{what}` must be {rule}"))
 }
 
 /// The type of data, which is JSON text if it is of a JSON type.
