@@ -67,6 +67,25 @@ impl Tools {
         Ok(report)
     }
 
+    /// How many deliveries of a function are held, whatever for, and how many are dead.
+    pub async fn held_and_dead(&self, function: &FunctionName) -> Result<(u64, u64), ToolError> {
+        let described = self
+            .control
+            .project
+            .borrow()
+            .functions
+            .get(function)
+            .cloned();
+        let (mut held, mut dead) = (0, 0);
+        for (trigger, _) in described.iter().flat_map(queues) {
+            let scope = self.control.scope.clone();
+            let census = CensusInfo::from(self.control.store.census(scope, trigger).await?);
+            held += census.waiting() - census.queued;
+            dead += census.dead;
+        }
+        Ok((held, dead))
+    }
+
     async fn queue(
         &self,
         trigger: TriggerId,

@@ -561,6 +561,8 @@ async fn why_a_queue_does_not_move() {
     rig.owe("hello", Some("k"), false).await;
     let blocked = why("hello").await;
     assert_eq!(blocked["advice"]["trouble"], "standing");
+    let listed = rig.get("/v1/functions").await["functions"][1].clone();
+    assert_eq!((&listed["held"], &listed["dead"]), (&json!(1), &json!(1)));
     assert_eq!(
         blocked["advice"]["command"],
         format!("wakeful dead show {dead}")

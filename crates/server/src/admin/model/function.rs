@@ -30,8 +30,15 @@ pub struct FunctionInfo {
     pub workers: usize,
     /// Attempts that run now.
     pub in_flight: usize,
-    /// Deliveries and calls that wait.
+    /// Deliveries and calls that wait for their time or a worker.
     pub queued: u64,
+    /// Deliveries that are held: for a version, their order, a place of their key, a pause of it,
+    /// its breaker.
+    #[serde(default)]
+    pub held: u64,
+    /// Dead letters.
+    #[serde(default)]
+    pub dead: u64,
     /// Pauses of it, its triggers and keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<PauseInfo>,
@@ -84,6 +91,8 @@ impl From<FunctionStatus> for FunctionInfo {
             workers: status.workers,
             in_flight: status.in_flight,
             queued: status.queued,
+            held: 0,
+            dead: 0,
             pauses: Vec::new(),
             wakes: status.wakes,
             endpoints: status.endpoints,

@@ -44,6 +44,9 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<FunctionList
 async fn all(admin: &Admin) -> Result<Vec<FunctionInfo>, ApiError> {
     let functions = admin.operations.functions().await.into_iter();
     let mut functions: Vec<_> = functions.map(FunctionInfo::from).collect();
+    for function in &mut functions {
+        (function.held, function.dead) = admin.tools.held_and_dead(&function.name).await?;
+    }
     for pause in admin.tools.pauses().await? {
         let mut paused = functions.iter_mut();
         if let Some(function) = paused.find(|function| function.name == pause.function) {

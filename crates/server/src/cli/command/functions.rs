@@ -25,7 +25,7 @@ pub(super) fn run(args: &AskArgs) -> Result<(), CliError> {
     let rows = list.functions.iter().map(row).collect();
     out.table(
         &[
-            "FUNCTION", "STATE", "STYLE", "WORKERS", "RUNNING", "WAITING", "WAKES ON",
+            "FUNCTION", "STATE", "STYLE", "WORKERS", "RUNNING", "WAITING", "DEAD", "WAKES ON",
         ],
         rows,
     )?;
@@ -65,6 +65,15 @@ fn state_of(function: &FunctionInfo) -> String {
     }
 }
 
+/// How many wait, and how many of them are held.
+fn waiting(function: &FunctionInfo) -> String {
+    let all = function.queued + function.held;
+    match function.held {
+        0 => all.to_string(),
+        held => format!("{all}, {held} held"),
+    }
+}
+
 fn row(function: &FunctionInfo) -> Vec<(Tone, String)> {
     let tone = match function.state {
         FunctionStateWord::Live => Tone::Good,
@@ -86,7 +95,15 @@ fn row(function: &FunctionInfo) -> Vec<(Tone, String)> {
         (Tone::Plain, style.unwrap_or_else(|| "-".to_owned())),
         (Tone::Plain, function.workers.to_string()),
         (Tone::Plain, function.in_flight.to_string()),
-        (Tone::Plain, function.queued.to_string()),
+        (Tone::Plain, waiting(function)),
+        (
+            if function.dead > 0 {
+                Tone::Bad
+            } else {
+                Tone::Plain
+            },
+            function.dead.to_string(),
+        ),
         (Tone::Plain, wakes.join("\n")),
     ]
 }
