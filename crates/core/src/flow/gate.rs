@@ -255,6 +255,10 @@ impl Gate {
         let Some((_, first)) = runs.first() else {
             return Ok(());
         };
+        let together = self.flow.batch.map_or(1, |batch| batch.size as usize);
+        if runs.len() > together {
+            return Err(NotNow);
+        }
         for (run, keys) in runs {
             let paused = self.paused.is_some() || self.paused_key(keys).is_some();
             if paused || self.is_in_flight(*run) || !self.breaker_lets(keys, runs.len(), now) {

@@ -403,7 +403,8 @@ impl Model {
             }
             Intervention::Discard { .. } => (matches!(stood, Stands::Dead(_)), Stands::Discarded),
             Intervention::Expire { at, .. } => {
-                let old = stood == Stands::Queued && owed.expires_at <= *at;
+                // The clock may have been set back since it was found to be too old.
+                let old = stood == Stands::Queued && owed.expires_at <= self.latest.max(*at);
                 (old, Stands::Dead(DeadReason::TooOld))
             }
             _ => (stood == Stands::Queued, stood),

@@ -39,6 +39,8 @@ pub(crate) struct Model {
     rules: Vec<Rules>,
     paused: BTreeSet<(usize, Option<String>)>,
     pub(crate) broken: Option<String>,
+    /// The latest that the clock on the wall ever said.
+    pub(crate) latest: Timestamp,
 }
 
 /// What the model knows of one delivery.
@@ -128,6 +130,7 @@ impl Model {
             rules,
             paused: BTreeSet::new(),
             broken: None,
+            latest: Timestamp::from_millis(0),
         }
     }
 

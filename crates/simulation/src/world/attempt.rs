@@ -287,10 +287,7 @@ impl World {
         }
         let mut words = Vec::new();
         for ((delivery, _), outcome) in attempt.deliveries.iter().zip(&attempt.outcomes) {
-            let how = outcome
-                .as_ref()
-                .map(|()| ())
-                .map_err(|failure| failure.kind);
+            let how = outcome.as_ref().copied().map_err(|failure| failure.kind);
             self.model
                 .code_ended(delivery.id, epoch, delivery.starts, how);
             let name = self.model.name(delivery.id);

@@ -228,17 +228,17 @@ impl World {
                 .any(|hold| matches!(hold, wakeful_core::flow::Hold::Breaker { .. }))
         };
         let wall = self.wall();
+        let holds_open =
+            self.mutation.is_some() && self.gate(trigger).is_some_and(|gate| open(gate, wall));
         let alone = |head: &Delivery| Start {
             runs: vec![head.id],
             alone: head.alone,
         };
         match self.mutation {
-            Some(Mutation::BreakerNeverProbes) => {
-                if self.gate(trigger).is_some_and(|gate| open(gate, wall)) {
-                    plan.starts.clear();
-                    plan.unpark.clear();
-                    plan.stopped = true;
-                }
+            Some(Mutation::BreakerNeverProbes) if holds_open => {
+                plan.starts.clear();
+                plan.unpark.clear();
+                plan.stopped = true;
             }
             Some(Mutation::BreakerLetsAllThrough) => {
                 let parked = std::mem::take(&mut plan.parked);

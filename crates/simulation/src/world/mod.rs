@@ -368,6 +368,7 @@ impl World {
     fn pass(&mut self, ms: i64) {
         self.clock += ms;
         self.steady += ms;
+        self.model.latest = self.model.latest.max(self.wall());
     }
 
     /// The clock on the wall.
