@@ -54,7 +54,11 @@ async fn correct(run: &mut Run, store: &dyn Store, clock: &dyn Clock) -> Result<
             None => Vec::new(),
         };
         let ending = endings.into_iter().find(|ending| ending.run == run.id);
-        run.ended_at = Some(ending.as_ref().map_or_else(|| clock.now(), |ending| ending.at));
+        run.ended_at = Some(
+            ending
+                .as_ref()
+                .map_or_else(|| clock.now(), |ending| ending.at),
+        );
         run.state = match ending.map(|ending| ending.how) {
             None => RunState::Succeeded,
             Some(Ended::Duplicate(_)) => RunState::Skipped,
@@ -69,7 +73,8 @@ async fn correct(run: &mut Run, store: &dyn Store, clock: &dyn Clock) -> Result<
         (State::Dead, Some((reason, at))) => {
             run.state = RunState::Dead;
             run.ended_at = Some(at);
-            run.failure = (delivery.failure).or_else(|| Some(crate::recorder::dead_failure(reason)));
+            run.failure =
+                (delivery.failure).or_else(|| Some(crate::recorder::dead_failure(reason)));
             Ok(true)
         }
         (State::Queued, _) if run.state == RunState::Running => {
