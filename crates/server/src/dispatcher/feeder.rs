@@ -247,6 +247,8 @@ impl Round<'_> {
         let mut tidied = !expired.is_empty() || !aside.is_empty();
         if !aside.is_empty() {
             self.inner.intervene(aside).await?;
+            let turns = self.inner.put_aside(self.trigger, &duty.flow, plan);
+            self.inner.follow(self.trigger, turns).await;
         }
         for unpark in plan.unpark.iter().cloned() {
             let key = unpark.key.clone();

@@ -179,6 +179,18 @@ impl Inner {
         gate.lock().none_parked(key);
     }
 
+    /// What follows once the heads that a plan parks are parked: what they were parked for may be
+    /// over by now.
+    pub(super) fn put_aside(
+        &self,
+        trigger: &TriggerId,
+        flow: &Arc<Flow>,
+        plan: &Plan,
+    ) -> Vec<Turn> {
+        let gate = self.gates.of(trigger, flow);
+        gate.lock().put_aside(plan)
+    }
+
     /// What is to be done with these ready heads.
     pub(super) fn plan(&self, trigger: &TriggerId, flow: &Arc<Flow>, heads: &[Delivery]) -> Plan {
         let gate = self.gates.of(trigger, flow);
@@ -207,14 +219,13 @@ impl Inner {
         self.read_pauses().await?;
         let mut changes = Vec::new();
         for (trigger, limit, new) in self.gates.changed_limits(&live) {
-            if new {
-                let all = Unpark {
-                    why: Parked::Breaker,
-                    key: None,
-                    most: None,
-                };
-                let scope = self.parts.scope.clone();
-                changes.push(all.intervention(scope, trigger.clone(), self.now()));
+            if new && let Some(found) = live.triggers.get(&trigger) {
+                let turns = self.gates.of(&trigger, &found.flow).lock().begin();
+                changes.extend(
+                    turns
+                        .into_iter()
+                        .filter_map(|turn| self.to_unpark(&trigger, turn)),
+                );
             }
             changes.push(Intervention::Limit {
                 scope: self.parts.scope.clone(),
@@ -251,7 +262,20 @@ impl Inner {
             // It must be there to see the difference.
             self.gates.of(&trigger.id, &trigger.flow);
         }
+        // What a pause held goes on together with its end: a crash in between would leave it held.
+        let released = concerned.iter().filter(|trigger| {
+            !begins
+                && pause
+                    .trigger
+                    .as_ref()
+                    .is_none_or(|paused| *paused == trigger.id)
+        });
+        let released = released.filter_map(|trigger| {
+            let unpark = Unpark::all(Parked::Pause, Some(pause.key.clone()?));
+            self.to_unpark(&trigger.id, Turn::Unpark(unpark))
+        });
         let transaction = Transaction {
+            interventions: released.collect(),
             pauses: vec![(pause, begins)],
             ..Transaction::default()
         };
@@ -261,6 +285,15 @@ impl Inner {
             self.feed(&trigger.id);
         }
         Ok(())
+    }
+
+    /// What a turn asks of the store, if anything.
+    fn to_unpark(&self, trigger: &TriggerId, turn: Turn) -> Option<Intervention> {
+        let Turn::Unpark(unpark) = turn else {
+            return None;
+        };
+        let scope = self.parts.scope.clone();
+        Some(unpark.intervention(scope, trigger.clone(), self.now()))
     }
 
     /// Does what follows when a gate opens or closes.
@@ -274,6 +307,7 @@ impl Inner {
                 } => {
                     tracing::warn!(%trigger, key, %until, failures,
                         "the breaker is open: what is owed waits, one delivery is tried then");
+                    self.feed(trigger);
                 }
                 Turn::Closed { key } => {
                     tracing::info!(%trigger, key, "the breaker is closed: what waited goes on");

@@ -6,6 +6,7 @@ use std::{
     io::{ErrorKind, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -80,6 +81,12 @@ pub(super) fn failed(folder: &Path, cause: impl std::fmt::Display) -> OpenError 
     }
 }
 
+/// How long a folder that is held is waited for. Of a server that was just killed, the kernel may
+/// still be closing the files; a process that it had begun to start holds them until it runs.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Holds `folder`, or says who does.
 pub(super) fn lock(folder: &Path) -> Result<FolderLock, OpenError> {
     let io = |error: std::io::Error| failed(folder, format!("its `lock` file: {error}"));
@@ -91,15 +98,21 @@ pub(super) fn lock(folder: &Path) -> Result<FolderLock, OpenError> {
         .mode(0o600)
         .open(folder.join("lock"))
         .map_err(io)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(OpenError::InUse {
-                folder: folder.display().to_string(),
-                holder: holder(&mut file),
-            });
+    let began = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(OpenError::InUse {
+                    folder: folder.display().to_string(),
+                    holder: holder(&mut file),
+                });
+            }
+            Err(error) => return Err(io(error.into())),
         }
-        Err(error) => return Err(io(error.into())),
     }
     // The process id is only for people, so a full disk does not matter here.
     let _ = file
