@@ -52,80 +52,88 @@ const PASSING: [WaitKind; 6] = [
 ];
 
 fn about(report: &QueueReport, queue: &TriggerQueue, wait: &Wait) -> Advice {
-    let function = &report.function;
-    let standing = |text: String, command: String| Advice {
-        trouble: Trouble::Standing,
-        text,
-        command: Some(command),
-    };
-    let passing = |text: &str, command: Option<String>| Advice {
-        trouble: Trouble::Passing,
-        text: text.to_owned(),
-        command,
-    };
     match wait.kind {
-        WaitKind::Version => standing(
-            "Its code cannot be loaded: mend it, and what waits runs by itself.".to_owned(),
-            "wakeful functions".to_owned(),
-        ),
+        WaitKind::Version | WaitKind::Pause | WaitKind::Worker | WaitKind::Blocked => {
+            let (text, command) = mend(report, wait);
+            Advice {
+                trouble: Trouble::Standing,
+                text: text.to_owned(),
+                command: Some(command),
+            }
+        }
+        _ => Advice {
+            trouble: Trouble::Passing,
+            text: passes(wait.kind).to_owned(),
+            command: look(report, queue, wait.kind),
+        },
+    }
+}
+
+/// What somebody has to do.
+fn mend(report: &QueueReport, wait: &Wait) -> (&'static str, String) {
+    let function = &report.function;
+    match wait.kind {
         WaitKind::Pause => {
             let pause = report.pauses.iter().find(|pause| pause.key == wait.key);
             let trigger = pause.and_then(|pause| pause.trigger.as_ref());
             let flags = flags(function, trigger.map(|id| id.as_str()), wait.key.as_deref());
-            standing(
-                "It is paused by hand, and goes on when it is resumed.".to_owned(),
+            (
+                "It is paused by hand, and goes on when it is resumed.",
                 format!("wakeful resume {flags}"),
             )
         }
-        WaitKind::Worker => standing(
-            "No worker process could be started: mend that, and what waits runs by itself."
-                .to_owned(),
+        WaitKind::Worker => (
+            "No worker process could be started: mend that, and what waits runs by itself.",
             format!("wakeful logs --function {function}"),
         ),
         WaitKind::Blocked => {
-            let run = wait
-                .runs
-                .first()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            standing(
-                "A dead letter blocks its ordering key until it is redriven or discarded."
-                    .to_owned(),
+            let run = wait.runs.first();
+            let run = run.map(ToString::to_string).unwrap_or_default();
+            (
+                "A dead letter blocks its ordering key until it is redriven or discarded.",
                 format!("wakeful dead show {run}"),
             )
         }
-        WaitKind::Breaker => passing(
+        _ => (
+            "Its code cannot be loaded: mend it, and what waits runs by itself.",
+            "wakeful functions".to_owned(),
+        ),
+    }
+}
+
+/// What passes by itself.
+const fn passes(kind: WaitKind) -> &'static str {
+    match kind {
+        WaitKind::Breaker => {
             "One after the other failed, so the rest is held; one is tried now and then, and when \
-             it succeeds all go on.",
-            Some(format!(
-                "wakeful runs --function {function} --state retrying"
-            )),
-        ),
-        WaitKind::Place => {
-            let run = report.running.first();
-            passing(
-                "As many run as may at once; if that is too few, raise `concurrency`.",
-                Some(match run {
-                    Some(run) => format!("wakeful show {}", run.run),
-                    None => format!("wakeful runs --function {function} --state running"),
-                }),
-            )
+             it succeeds all go on."
         }
-        WaitKind::Rate => passing(
-            "Its rate is used up; it goes on by itself at the pace that `rate` says.",
-            None,
-        ),
-        WaitKind::Concurrency | WaitKind::Order => passing(
-            "They wait for others with the same key, and go on as those end.",
-            Some(format!(
-                "wakeful runs --function {function} --state running"
-            )),
-        ),
-        WaitKind::Time => passing(
-            "What waits has its time: a retry, or a delay that was asked for.",
-            (queue.census.queued > 0)
-                .then(|| format!("wakeful runs --function {function} --state retrying")),
-        ),
+        WaitKind::Place => "As many run as may at once; if that is too few, raise `concurrency`.",
+        WaitKind::Rate => "Its rate is used up; it goes on by itself at the pace that `rate` says.",
+        WaitKind::Concurrency | WaitKind::Order => {
+            "They wait for others with the same key, and go on as those end."
+        }
+        _ => "What waits has its time: a retry, or a delay that was asked for.",
+    }
+}
+
+/// Where more can be seen of it.
+fn look(report: &QueueReport, queue: &TriggerQueue, kind: WaitKind) -> Option<String> {
+    let runs = |state: &str| {
+        format!(
+            "wakeful runs --function {} --state {state}",
+            report.function
+        )
+    };
+    match kind {
+        WaitKind::Rate => None,
+        WaitKind::Breaker => Some(runs("retrying")),
+        WaitKind::Place => Some(match report.running.first() {
+            Some(run) => format!("wakeful show {}", run.run),
+            None => runs("running"),
+        }),
+        WaitKind::Concurrency | WaitKind::Order => Some(runs("running")),
+        _ => (queue.census.queued > 0).then(|| runs("retrying")),
     }
 }
 

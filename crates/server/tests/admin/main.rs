@@ -3,6 +3,9 @@
 
 mod api;
 mod cli;
+mod events;
+mod keep;
 mod logs;
+mod made_up;
 mod rig;
 mod tools;
