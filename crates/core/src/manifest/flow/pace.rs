@@ -29,7 +29,7 @@ pub(super) fn rate(item: Item<'_>) -> Option<Rate> {
         Ok((limit, per)) => Some(Rate {
             limit,
             per,
-            burst: limit,
+            burst: even_burst(limit, per),
             key: None,
         }),
         Err(help) => {
@@ -79,6 +79,13 @@ fn parse_rate(text: &str) -> Result<(u32, Duration), String> {
     Ok((limit, per))
 }
 
+/// The burst of a rate that does not say one: what comes in a tenth of a second, at least one. So
+/// slow rates are strict, and quick ones keep their pace over the small delays of starting.
+fn even_burst(limit: u32, per: Duration) -> u32 {
+    let in_a_tenth = f64::from(limit) * 0.1 / per.as_secs_f64();
+    (in_a_tenth as u32).clamp(1, limit)
+}
+
 fn rate_table(item: Item<'_>) -> Option<Rate> {
     let fields = item.fields(&RATE, item.title())?;
     let count = |item: Item<'_>| item.count(1..=limits::MOST_RATE);
@@ -86,7 +93,7 @@ fn rate_table(item: Item<'_>) -> Option<Rate> {
     let per = (fields.required("per", "per = \"1m\""))
         .and_then(|item| duration::read(item, limits::MIN_RATE_PER..=limits::MAX_RATE_PER));
     let burst = match fields.get("burst") {
-        None => limit,
+        None => limit.zip(per).map(|(limit, per)| even_burst(limit, per)),
         Some(item) => count(item).filter(|burst| match limit {
             Some(limit) if *burst > limit => {
                 item.refuse(

@@ -140,7 +140,7 @@ pub(in crate::manifest) static RATE: Section = Section {
                 least: 1,
                 most: limits::MOST_RATE,
             },
-            "Starts that may come together; by default as many as `limit`.",
+            "Starts that may come together; by default those of a tenth of a second, at least one.",
         ),
         path("Each key has a rate of its own; by default the trigger has one."),
     ],
