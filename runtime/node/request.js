@@ -22,9 +22,23 @@ function tooLarge(limit) {
   return new RequestError(413, 'PayloadTooLargeError', `the body of the request is larger than ${limit} bytes`);
 }
 
-function parseJson(bytes) {
+/** A body as text, in the charset that its type names; UTF-8 without one. */
+function decodeText(bytes, type = '') {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(type)?.[1] ?? 'utf-8';
+  if (/^utf-?8$/i.test(charset)) return bytes.toString();
+  let decoder;
   try {
-    return JSON.parse(bytes.toString());
+    decoder = new TextDecoder(charset);
+  } catch {
+    throw new RequestError(415, 'UnsupportedMediaTypeError', `the charset ${charset} of the request's body is not known`);
+  }
+  return decoder.decode(bytes);
+}
+
+function parseJson(bytes, type) {
+  const text = decodeText(bytes, type);
+  try {
+    return JSON.parse(text);
   } catch (cause) {
     throw new RequestError(400, 'SyntaxError', `the body of the request is not valid JSON: ${cause.message}`);
   }
@@ -143,4 +157,4 @@ function readHttp(bytes, start, end, owned, whole, makeInbound) {
   );
 }
 
-module.exports = { HttpCall, RequestError, readHttp, parseForm, parseJson };
+module.exports = { HttpCall, RequestError, readHttp, decodeText, parseForm, parseJson };

@@ -3,7 +3,7 @@
 
 const { mediaType } = require('./mime');
 
-/** [{value, q, order}] of a list with weights; what weighs nothing stays, as a refusal. */
+/** [{value, written, q, order}] of a list with weights; what weighs nothing stays, as a refusal. */
 function parse(header) {
   const entries = [];
   for (const [order, part] of header.split(',').entries()) {
@@ -11,7 +11,7 @@ function parse(header) {
     if (value === '') continue;
     const weight = params.find((param) => /^q\s*=/i.test(param));
     const q = weight === undefined ? 1 : Number.parseFloat(weight.slice(weight.indexOf('=') + 1));
-    entries.push({ value: value.toLowerCase(), q: q >= 0 ? q : 0, order });
+    entries.push({ value: value.toLowerCase(), written: value, q: q >= 0 ? q : 0, order });
   }
   return entries;
 }
@@ -59,7 +59,7 @@ function prefer(entries, offered, matches, nameOf) {
 
 /** What the caller lists, best first. */
 function listed(entries) {
-  return entries.filter(({ q }) => q > 0).sort((a, b) => b.q - a.q || a.order - b.order).map(({ value }) => value);
+  return entries.filter(({ q }) => q > 0).sort((a, b) => b.q - a.q || a.order - b.order).map(({ written }) => written);
 }
 
 const lower = (name) => name.toLowerCase();
@@ -80,7 +80,7 @@ const methods = {
   acceptsEncodings(...encodings) {
     const header = this.headers['accept-encoding'] ?? '';
     // Sending it as it is goes always, unless it is refused; everything that is listed is better.
-    const refused = /(?:^|,)\s*(?:identity|\*)\s*;\s*q\s*=/i.test(header) || /(?:^|,)\s*identity\s*(?:,|$)/i.test(header);
+    const refused = /(?:^|,)\s*(?:identity|\*)\s*(?:[;,]|$)/i.test(header);
     return choose(refused ? header : `${header},identity;q=0.0001`, '', encodings, match.encoding, lower);
   },
 

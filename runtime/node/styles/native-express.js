@@ -1,9 +1,12 @@
 'use strict';
 // What Express adds to an answer. Written against the methods of http.ServerResponse only.
 
+const path = require('node:path');
 const { statusCode } = require('../headers');
-const { describe } = require('../bodies');
-const { mediaType, withCharset } = require('./mime');
+const { describe, toBuffer } = require('../bodies');
+const { RequestError } = require('../request');
+const { mediaType, withCharset, withUtf8 } = require('./mime');
+const { entityTag } = require('./native-fresh');
 
 const COOKIE_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const COOKIE_ATTRIBUTE = /^[\x20-\x3a\x3c-\x7e]*$/;
@@ -14,13 +17,22 @@ function cookieAttribute(name, value) {
   return value;
 }
 
+/** A value with its signature, as cookie-parser takes it apart again. */
+function signed(value, secret) {
+  if (typeof secret !== 'string' || secret === '') {
+    throw new TypeError('a signed cookie needs a secret: set `req.secret` before, as cookie-parser does');
+  }
+  const signature = require('node:crypto').createHmac('sha256', secret).update(value).digest('base64').replace(/=+$/, '');
+  return `s:${value}.${signature}`;
+}
+
 /** A Set-Cookie line. */
-function cookieText(name, value, options) {
+function cookieText(name, value, options, secret) {
   if (typeof name !== 'string' || !COOKIE_NAME.test(name)) {
     throw new TypeError(`${JSON.stringify(String(name))} is not a valid name of a cookie`);
   }
-  if (options.signed) throw new TypeError('signed cookies are not supported: sign the value yourself');
-  const raw = typeof value === 'object' ? `j:${JSON.stringify(value)}` : String(value);
+  const plain = typeof value === 'object' ? `j:${JSON.stringify(value)}` : String(value);
+  const raw = options.signed ? signed(plain, secret) : plain;
   const encode = options.encode || encodeURIComponent;
   let text = `${name}=${cookieAttribute('value', encode(raw))}`;
   let { expires } = options;
@@ -60,6 +72,34 @@ function endWithoutBody(res) {
   return res.end();
 }
 
+/** Sends a whole body, text or bytes; 304 instead when the caller has it already. */
+function sendBody(res, body) {
+  if (res.headersSent) return res.end(body);
+  if (!res.hasHeader('etag')) res.setHeader('etag', entityTag(body));
+  if (res.req !== null && res.req.fresh) res.statusCode = 304;
+  if (hasNoBody(res)) return endWithoutBody(res);
+  return res.end(res.statusCode === 205 ? '' : body);
+}
+
+function endEmpty(res) {
+  return hasNoBody(res) ? endWithoutBody(res) : res.end();
+}
+
+/** As the header of a download names it (RFC 6266): what is not Latin-1 also in UTF-8. */
+function dispositionOf(filename) {
+  const name = String(filename).replace(/^.*[\\/]/s, '');
+  const fallback = name.replace(/[^\x20-\x7e\xa0-\xff]/g, '?');
+  const quoted = `attachment; filename="${fallback.replace(/(["\\])/g, '\\$1')}"`;
+  if (fallback === name && !/%[0-9A-Fa-f]{2}/.test(name)) return quoted;
+  const hex = (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
+  return `${quoted}; filename*=UTF-8''${encodeURIComponent(name).replace(/['()*]/g, hex)}`;
+}
+
+function escapeHtml(text) {
+  const entities = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+  return text.replace(/[&<>"']/g, (char) => entities[char]);
+}
+
 const methods = {
   status(code) {
     this.statusCode = statusCode(code);
@@ -68,9 +108,8 @@ const methods = {
 
   sendStatus(code) {
     this.status(code);
-    if (hasNoBody(this)) return endWithoutBody(this);
     this.setHeader('content-type', 'text/plain; charset=utf-8');
-    return this.end(statusText(this.statusCode));
+    return sendBody(this, statusText(this.statusCode));
   },
 
   /** set(name, value) or set({name: value, …}). */
@@ -112,22 +151,71 @@ const methods = {
   redirect(first, second) {
     const [status, url] = typeof first === 'number' ? [first, second] : [typeof second === 'number' ? second : 302, first];
     if (url === undefined) throw new TypeError('redirect() needs a URL');
-    this.status(status);
     this.location(url);
-    this.setHeader('content-type', 'text/plain; charset=utf-8');
-    return this.end(`${statusText(status)}. Redirecting to ${this.getHeader('location')}`);
+    const to = this.getHeader('location');
+    const says = `${statusText(status)}. Redirecting to`;
+    let body = '';
+    this.format({
+      text: () => (body = `${says} ${to}`),
+      html: () => (body = `<p>${says} ${escapeHtml(to)}</p>`),
+      default: () => {},
+    });
+    this.status(status);
+    return this.end(body);
+  },
+
+  /** format({json: (req, res) => …, html: …, default: …}): what the caller likes best; else 406. */
+  format(choices) {
+    const { req } = this;
+    const types = Object.keys(choices).filter((type) => type !== 'default');
+    const chosen = types.length > 0 ? req.accepts(types) : false;
+    this.vary('Accept');
+    if (chosen) {
+      this.type(chosen);
+      choices[chosen](req, this);
+    } else if (choices.default) {
+      choices.default(req, this);
+    } else {
+      throw new RequestError(406, 'NotAcceptableError', 'Not Acceptable');
+    }
+    return this;
+  },
+
+  /** links({next: url, …}) */
+  links(links) {
+    const all = Object.entries(links).flatMap(([rel, urls]) => [].concat(urls).map((url) => `<${url}>; rel="${rel}"`));
+    const before = this.getHeader('link');
+    return this.setHeader('link', (before === undefined ? all : [before, ...all]).join(', '));
   },
 
   attachment(filename) {
     if (filename === undefined) return this.setHeader('content-disposition', 'attachment');
-    if (!this.hasHeader('content-type')) this.type(filename);
-    const plain = filename.replace(/[^\x20-\x7e]|["\\]/g, '?');
-    const extended = plain === filename ? '' : `; filename*=UTF-8''${encodeURIComponent(filename)}`;
-    return this.setHeader('content-disposition', `attachment; filename="${plain}"${extended}`);
+    this.type(path.extname(filename));
+    return this.setHeader('content-disposition', dispositionOf(filename));
+  },
+
+  /** sendFile(path[, options][, callback]): the path is absolute, or below `options.root`. */
+  sendFile(file, options, callback) {
+    const [given, done] = typeof options === 'function' ? [{}, options] : [options ?? {}, callback];
+    if (typeof file !== 'string' || file === '') throw new TypeError(`sendFile() needs the path of a file, not ${describe(file)}`);
+    if (given.root === undefined && !path.isAbsolute(file)) throw new TypeError('sendFile() needs an absolute path, or the option `root`');
+    require('./native-file').sendFile(this, file, given, done);
+    return this;
+  },
+
+  /** download(path[, filename][, options][, callback]) */
+  download(file, ...rest) {
+    const callback = rest.find((one) => typeof one === 'function');
+    const name = rest.find((one) => typeof one === 'string') ?? file;
+    const options = rest.find((one) => one !== null && typeof one === 'object') ?? {};
+    const headers = Object.entries(options.headers ?? {}).filter(([key]) => key.toLowerCase() !== 'content-disposition');
+    const own = { ...options, headers: { ...Object.fromEntries(headers), 'Content-Disposition': dispositionOf(name) } };
+    if (options.root === undefined) return this.sendFile(path.resolve(file), own, callback);
+    return this.sendFile(file, own, callback);
   },
 
   cookie(name, value, options = {}) {
-    return this.appendHeader('set-cookie', cookieText(name, value, options));
+    return this.appendHeader('set-cookie', cookieText(name, value, options, this.req?.secret));
   },
 
   clearCookie(name, options = {}) {
@@ -140,24 +228,23 @@ const methods = {
   },
 
   json(value) {
-    if (hasNoBody(this)) return endWithoutBody(this);
     const text = JSON.stringify(value);
     if (!this.hasHeader('content-type')) this.setHeader('content-type', 'application/json; charset=utf-8');
-    return this.end(text === undefined ? '' : text);
+    return text === undefined ? endEmpty(this) : sendBody(this, text);
   },
 
   /** A string is HTML, bytes are bytes, anything else is JSON, unless a type is set. */
   send(body) {
-    if (hasNoBody(this)) return endWithoutBody(this);
     if (typeof body === 'string') {
       const type = this.getHeader('content-type');
-      if (type === undefined) this.setHeader('content-type', 'text/html; charset=utf-8');
-      return this.end(body);
+      if (!this.headersSent) this.setHeader('content-type', type === undefined ? 'text/html; charset=utf-8' : withUtf8(String(type)));
+      return sendBody(this, body);
     }
-    if (body === undefined || body === null) return this.end();
+    if (body === undefined) return endEmpty(this);
+    if (body === null) return sendBody(this, '');
     if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) {
       if (!this.hasHeader('content-type')) this.setHeader('content-type', 'application/octet-stream');
-      return this.end(body);
+      return sendBody(this, toBuffer(body));
     }
     if (typeof body === 'function' || typeof body === 'symbol') {
       throw new TypeError(`send() takes a string, bytes or something that JSON can hold, not ${describe(body)}`);
@@ -165,6 +252,8 @@ const methods = {
     return this.json(body);
   },
 };
+methods.header = methods.set;
+methods.contentType = methods.type;
 
 /** Encodes what no URL may hold, and leaves what is encoded already. */
 function encodeUrl(url) {

@@ -4,10 +4,13 @@
 
 const { EventEmitter } = require('node:events');
 const { Readable } = require('node:stream');
-const { parseForm, parseJson } = require('../request');
+const { decodeText, parseForm, parseJson } = require('../request');
 const { parseCookies } = require('../headers');
 const { describe } = require('../bodies');
 const accepts = require('./accepts');
+const { mediaType } = require('./mime');
+const { parseMultipart } = require('./multipart');
+const { isFresh, parseRange } = require('./native-fresh');
 
 const UNSET = Symbol('unset');
 const JSON_TYPE = /^\s*application\/(?:[^;\s]+\+)?json\s*(?:;|$)/i;
@@ -99,9 +102,9 @@ function parseBody(call) {
   const type = call.headers['content-type'];
   if (body.length === 0) return type === undefined ? undefined : emptyBody(type);
   if (type === undefined) return body;
-  if (JSON_TYPE.test(type)) return parseJson(body);
-  if (FORM_TYPE.test(type)) return parseForm(body.toString());
-  if (TEXT_TYPE.test(type)) return body.toString();
+  if (JSON_TYPE.test(type)) return parseJson(body, type);
+  if (FORM_TYPE.test(type)) return parseForm(decodeText(body, type));
+  if (TEXT_TYPE.test(type)) return decodeText(body, type);
   return body;
 }
 
@@ -170,6 +173,32 @@ Object.defineProperties(Request.prototype, {
       return (this._call.headers['x-requested-with'] || '').toLowerCase() === 'xmlhttprequest';
     },
   },
+  /** Whether the caller has what the answer, as it stands, would bring. */
+  fresh: {
+    configurable: true,
+    get() {
+      if (this.method !== 'GET' && this.method !== 'HEAD') return false;
+      const { statusCode } = this.res;
+      const good = (statusCode >= 200 && statusCode < 300) || statusCode === 304;
+      return good && isFresh(this._call.headers, { etag: this.res.get('etag'), 'last-modified': this.res.get('last-modified') });
+    },
+  },
+  stale: {
+    configurable: true,
+    get() {
+      return !this.fresh;
+    },
+  },
+  /** Where an app is mounted; a function is not. */
+  baseUrl: { value: '', writable: true, configurable: true },
+  ips: { value: [], writable: true, configurable: true },
+  subdomains: {
+    configurable: true,
+    get() {
+      const { hostname } = this;
+      return hostname === undefined || /^[\d.]+$|:/.test(hostname) ? [] : hostname.split('.').reverse().slice(2);
+    },
+  },
   hostname: {
     configurable: true,
     get() {
@@ -232,6 +261,28 @@ function isOpen(req) {
   return Object.hasOwn(req, '_readableState');
 }
 
+function appendPart(form, { name, filename, type, data }) {
+  if (filename === undefined) form.append(name ?? '', data.toString());
+  else form.append(name ?? '', new File([data], filename, { type: type ?? 'application/octet-stream' }));
+}
+
+/** A type as `is` takes it, in full; '' for one that is none. */
+function fullType(type) {
+  const lower = type.toLowerCase();
+  if (lower === 'urlencoded') return 'application/x-www-form-urlencoded';
+  if (lower === 'multipart') return 'multipart/*';
+  if (lower.startsWith('+')) return `*/*${lower}`;
+  return lower.includes('/') ? lower : mediaType(lower).split(';')[0];
+}
+
+function isOfType(actual, wanted) {
+  const [kind, name] = actual.split('/');
+  const [wantedKind, wantedName] = wanted.split('/');
+  if (wantedKind !== '*' && wantedKind !== kind) return false;
+  if (wantedName.startsWith('*+')) return name.endsWith(wantedName.slice(1));
+  return wantedName === '*' || wantedName === name;
+}
+
 const methods = {
   _read() {
     const call = this._call;
@@ -275,19 +326,34 @@ const methods = {
     return headers[lower];
   },
 
-  /** Whether the body is of a type: 'json', 'text/*', 'image/png'. */
+  /** Whether the body is of a type: 'json', 'text/*', '+json', 'image/png'. Null without a body. */
   is(...types) {
-    const header = this._call.headers['content-type'];
-    if (header === undefined) return false;
-    const actual = header.split(';')[0].trim().toLowerCase();
-    for (const type of types.flat()) {
-      const wanted = type.toLowerCase();
-      if (wanted === actual) return type;
-      if (wanted.endsWith('/*') && actual.startsWith(wanted.slice(0, -1))) return actual;
-      if (!wanted.includes('/') && (actual.endsWith(`/${wanted}`) || actual.endsWith(`+${wanted}`))) return type;
-      if (wanted === 'urlencoded' && FORM_TYPE.test(actual)) return type;
+    const { headers, body } = this._call;
+    if (headers['content-length'] === undefined && body !== null && body.length === 0) return null;
+    const actual = (headers['content-type'] ?? '').split(';')[0].trim().toLowerCase();
+    if (!/^[^/\s]+\/[^/\s]+$/.test(actual)) return false;
+    const wanted = types.flat();
+    if (wanted.length === 0) return actual;
+    for (const type of wanted) {
+      if (isOfType(actual, fullType(type))) return type.startsWith('+') || type.includes('*') ? actual : type;
     }
     return false;
+  },
+
+  /** The ranges of the header, -1 when none can be satisfied, -2 when it is malformed. */
+  range(size, options) {
+    const header = this._call.headers.range;
+    return header === undefined ? undefined : parseRange(size, header, options);
+  },
+
+  /** The body of a form, also with files, as the fetch standard has it. */
+  async formData() {
+    const type = this._call.headers['content-type'] ?? '';
+    const body = await this.buffer();
+    const form = new FormData();
+    if (FORM_TYPE.test(type)) for (const [name, value] of new URLSearchParams(body.toString())) form.append(name, value);
+    else for (const part of parseMultipart(body, type)) appendPart(form, part);
+    return form;
   },
 
   /** The whole body as bytes, also of a streamed one. */
@@ -296,11 +362,11 @@ const methods = {
   },
 
   async text() {
-    return (await this.buffer()).toString();
+    return decodeText(await this.buffer(), this._call.headers['content-type']);
   },
 
   async json() {
-    return parseJson(await this.buffer());
+    return parseJson(await this.buffer(), this._call.headers['content-type']);
   },
 };
 methods.header = methods.get;

@@ -11,8 +11,8 @@ const { Response } = require('./native-response');
 const { sendWebResponse, isWebResponse } = require('./web-response');
 
 /** The functions that start attempts of one handler. */
-function native(fn) {
-  if (fn.request !== undefined && fn.response !== undefined) require('./native-app').adoptApp(fn);
+function native(given) {
+  const fn = given.request !== undefined && given.response !== undefined ? require('./native-app').adoptApp(given) : given;
   return {
     http: (attempt, call) => startHttp(fn, attempt, call),
     event: (attempt, text) => startEvent(attempt, () => {

@@ -10,20 +10,19 @@ function makeNode() {
   return { values: [], children: new Map() };
 }
 
-/** `a[b][c]` → ['a', 'b', 'c']; what is deeper stands in the last one as it came. */
+/** `a[b][c]` → ['a', 'b', 'c']; what is deeper, or not closed, stands in the last one as it came. */
 function pathOf(name) {
-  const open = name.indexOf('[');
-  if (open < 0) return [name];
-  const path = open === 0 ? [] : [name.slice(0, open)];
-  let at = open;
-  while (at < name.length && path.length <= MAX_DEPTH) {
-    const end = name[at] === '[' ? name.indexOf(']', at) : -1;
-    if (end < 0) break;
-    path.push(name.slice(at + 1, end));
-    at = end + 1;
+  let open = name.indexOf('[');
+  const path = open === 0 ? [] : [open < 0 ? name : name.slice(0, open)];
+  while (open >= 0) {
+    const close = name.indexOf(']', open);
+    if (close < 0 || path.length > MAX_DEPTH) {
+      path.push(name.slice(open));
+      break;
+    }
+    path.push(name.slice(open + 1, close));
+    open = name.indexOf('[', close);
   }
-  if (path.length < 2 && at < name.length) return [name];
-  if (at < name.length && path.length > MAX_DEPTH) path.push(name.slice(at));
   return path;
 }
 

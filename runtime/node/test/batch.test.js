@@ -113,7 +113,7 @@ for (const [name, returned, expected] of [
 test('a handler that throws fails the batch; a web handler of requests takes none', async (t) => {
   assert.equal((await run(t, "module.exports = async () => { throw new Error('all'); };")).answer.fail.message, 'all');
   const web = await run(t, 'export default { fetch() {} };', { settings: { file: 'index.mjs' } });
-  assert.match(web.answer.fail.message, /answers requests only/);
+  assert.match(web.answer.fail.message, /has no `queue` in its default export/);
 });
 
 test('each() outside of a batch, and keys of strangers', async (t) => {

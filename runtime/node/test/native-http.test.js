@@ -16,7 +16,10 @@ function check(name, handler, request, expected) {
     const { status = 200, headers = {}, body = '' } = expected;
     assert.equal(answer.text, body);
     assert.equal(answer.status, status);
-    assert.deepEqual(answer.headers, headers);
+    // What tags are, express.test.js says.
+    const { etag, ...others } = answer.headers;
+    const { etag: wanted = etag, ...rest } = headers;
+    assert.deepEqual([others, etag], [rest, wanted]);
   });
 }
 
@@ -44,7 +47,7 @@ check('set() of several, append, vary, removeHeader', `(req, res) => {
   res.end('b');
 }`, {}, { body: 'b', headers: { 'content-type': 'text/css; charset=utf-8', 'x-b': ['1', '2'], vary: 'Accept, Origin' } });
 check('redirect', "(req, res) => res.redirect(301, '/ä b')", {}, {
-  status: 301, body: 'Moved Permanently. Redirecting to /%C3%A4%20b', headers: { ...TEXT, location: '/%C3%A4%20b' },
+  status: 301, body: 'Moved Permanently. Redirecting to /%C3%A4%20b', headers: { ...TEXT, location: '/%C3%A4%20b', vary: 'Accept' },
 });
 check('cookies', "(req, res) => { res.cookie('a', 'b c', { httpOnly: true, sameSite: 'lax', expires: new Date(1) }); res.clearCookie('z'); res.json(req.cookies); }", {
   headers: [['host', 'x'], ['cookie', 'q=1; q=2'], ['cookie', 'r=%20']],

