@@ -152,6 +152,15 @@ fn what_is_too_old_is_told_apart_even_while_paused() {
 }
 
 #[test]
+fn after_a_start_the_rate_is_used_up_and_says_so() {
+    let gate = Gate::new(Arc::new(rate(None)), at(0));
+    let holds = gate.holds(at(0));
+    let told = matches!(&holds[..], [Hold::Rate { key: None, until }] if *until > at(0));
+    assert!(told, "{holds:?}");
+    assert_eq!(gate.holds(at(MINUTE)), []);
+}
+
+#[test]
 fn a_paused_key_is_parked_and_comes_back() {
     let mut gate = gate(Flow::default());
     assert_eq!(gate.set_pauses(None, vec![pause(Some("a"))]), []);

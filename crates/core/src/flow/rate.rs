@@ -237,10 +237,12 @@ impl Meter {
     /// Keys whose rate is used up now, and until when; at most `most`.
     pub(super) fn used_up(&self, now: Moment, most: usize) -> Vec<(String, Moment)> {
         let until = |used: &Used| self.free_at(used).max(used.line.slot).max(used.front.slot);
-        let known = self.keys.iter().map(|(key, used)| (key, until(used)));
-        known
+        let known = (self.keys.iter()).map(|(key, used)| (key.clone(), until(used)));
+        // Of the one rate of a trigger something is to be said before its first start, too.
+        let unknown = !self.is_keyed() && self.keys.is_empty();
+        let unknown = unknown.then(|| (String::new(), until(&self.used(""))));
+        (known.chain(unknown))
             .filter(|(_, until)| *until > now)
-            .map(|(key, until)| (key.clone(), until))
             .take(most)
             .collect()
     }
