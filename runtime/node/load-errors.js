@@ -31,7 +31,7 @@ function describeLoadError(error, settings, paths) {
 function findPlace(error, settings, paths) {
   const stack = String(read(error, 'stack') ?? '');
   const file = read(error, 'wakefulFile');
-  if (typeof file === 'string') return { file, line: null, column: null };
+  if (typeof file === 'string') return { file, line: read(error, 'wakefulLine') ?? null, column: null };
   return (
     placeAtHead(stack) ??
     placeOfImport(error, paths) ??

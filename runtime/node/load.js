@@ -7,6 +7,7 @@ const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const current = require('./current');
 const limits = require('./limits');
+const { checkFit } = require('./misfits');
 const { betterImported, provideToImports } = require('./provide');
 const { lambda } = require('./styles/lambda');
 const { lambdaEnv } = require('./styles/lambda-env');
@@ -33,6 +34,7 @@ async function load(worker, settings) {
   const style = settings.style ?? detectStyle(found, wanted);
   if (style !== 'lambda') restore(before);
   const handlers = wanted.map((name) => findHandler(found, style, name, settings));
+  checkFit({ found, style, wanted, handlers, settings, file, registered: registeredNames() });
   writeCompileCacheLater();
   return {
     handlers,

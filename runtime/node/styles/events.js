@@ -37,7 +37,7 @@ function jsonResult(value, limit) {
   try {
     text = JSON.stringify(value);
   } catch (cause) {
-    throw new TypeError(`the result of the handler cannot be written as JSON: ${cause.message.split('\n')[0]}`, { cause });
+    throw new TypeError(`the result of the handler cannot be written as JSON: ${cause.message.replace(/\s*\n\s*/g, ' ')}`, { cause });
   }
   if (text === undefined) return '';
   if (text.length > limit || Buffer.byteLength(text) > limit) {

@@ -192,7 +192,7 @@ function asJson(value) {
   try {
     text = JSON.stringify(value);
   } catch (cause) {
-    throw new TypeError(`the answer of the handler cannot be written as JSON: ${cause.message.split('\n')[0]}`, { cause });
+    throw new TypeError(`the answer of the handler cannot be written as JSON: ${cause.message.replace(/\s*\n\s*/g, ' ')}`, { cause });
   }
   if (text === undefined) throw new TypeError(`the answer of the handler cannot be written as JSON: it is ${describe(value)}`);
   return text;

@@ -81,6 +81,14 @@ function sendBody(res, body) {
   return res.end(res.statusCode === 205 ? '' : body);
 }
 
+function asJson(value) {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    throw new TypeError(`the answer cannot be written as JSON: ${cause.message.replace(/\s*\n\s*/g, ' ')}`, { cause });
+  }
+}
+
 function endEmpty(res) {
   return hasNoBody(res) ? endWithoutBody(res) : res.end();
 }
@@ -228,7 +236,7 @@ const methods = {
   },
 
   json(value) {
-    const text = JSON.stringify(value);
+    const text = asJson(value);
     if (!this.hasHeader('content-type')) this.setHeader('content-type', 'application/json; charset=utf-8');
     return text === undefined ? endEmpty(this) : sendBody(this, text);
   },
