@@ -285,7 +285,25 @@ declare module 'wakeful' {
   }
 
   /** An event of a batch, the record of Lambda style that was made of it, or its id. */
-  export type EventOrRecord = { readonly id: string } | { readonly messageId: string } | { readonly responseElements: object } | string;
+  export type EventOrRecord =
+    | { readonly id: string }
+    | { readonly messageId: string }
+    | { readonly eventID: string }
+    | { readonly Sns: object }
+    | { readonly responseElements: object }
+    | string;
+
+  /** The third argument of `fetch`, `scheduled` and `queue` of a default export. */
+  export interface WebContext extends Context {
+    /** The captures of the route's path. */
+    readonly params: Record<string, string>;
+    /** The address of the caller; undefined for events. */
+    readonly ip: string | undefined;
+    /** Of Workers; always empty. */
+    props: Record<string, unknown>;
+    /** Of Workers; without effect. */
+    passThroughOnException(): void;
+  }
 
   /** What handlers of batches get as their second argument. */
   export interface BatchContext<T = unknown> extends Context {
