@@ -19,7 +19,7 @@ use wakeful_workers::Pool;
 
 use crate::{
     gateway::Router,
-    internal::{self, invoked_handler},
+    internal::{self, invoke_trigger, invoked_handler},
 };
 
 /// One version of one function, ready to be run.
@@ -202,6 +202,19 @@ impl Live {
     /// All live versions, in no order.
     pub fn versions(&self) -> impl Iterator<Item = &Arc<Version>> {
         self.versions.values()
+    }
+
+    /// Every trigger whose deliveries have rules of their own, with its function: those of the
+    /// manifest, and those of invocations by name.
+    pub fn ruled(&self) -> impl Iterator<Item = (TriggerId, &FunctionName, &Arc<Flow>)> {
+        let declared = self.triggers.iter();
+        let declared = declared.map(|one| (one.id.clone(), &one.function, &one.flow));
+        let invoked = self.versions.values().flat_map(|version| {
+            let Function { name, flow, .. } = &version.function;
+            let handlers = version.handlers.iter();
+            handlers.map(move |handler| (invoke_trigger(name, handler.as_ref()), name, flow))
+        });
+        declared.chain(invoked)
     }
 
     /// The version and duty for a delivery; `None` when nothing live owns its trigger.

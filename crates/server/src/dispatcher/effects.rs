@@ -4,11 +4,17 @@
 use wakeful_core::{
     delivery::{Failure, FailureKind},
     limits,
+    name::TriggerId,
     port::{Committed, Condition, Settled, StoreError, SubmitError, Transaction},
 };
 use wakeful_objects::{Joint, ObjectError, Staged};
 
-use super::{Dispatcher, Inner, settle::Attempted, submit::Prepared};
+use super::{
+    Dispatcher, Inner,
+    insist::{FIRST_PAUSE, LONGEST_PAUSE},
+    settle::Attempted,
+    submit::Prepared,
+};
 use crate::{attempts::Effects, live::Task};
 
 /// What the deliveries of an attempt have gathered that succeeded.
@@ -116,25 +122,28 @@ impl Inner {
     /// nothing of it happened.
     pub(super) async fn insist_on(
         &self,
-        transaction: Transaction,
-        follows: Prepared,
+        mut transaction: Transaction,
+        end_of: Option<&TriggerId>,
+        mut follows: Prepared,
         staged: Vec<Staged>,
     ) -> Result<(Committed, Prepared), StoreError> {
         if staged.is_empty() {
-            let committed = self.insist(transaction).await?;
+            let committed = self
+                .insist_with(transaction, end_of, [&mut follows])
+                .await?;
             let follows = if_applied(&committed, follows);
             return Ok((committed, follows));
         }
+        transaction.condition = Condition::IfApplied;
         loop {
             let mut joint = self.joint(&staged).await?;
-            let told = self
+            let mut told = self
                 .prepare(std::mem::take(&mut joint.arrivals))
                 .map_err(|error| StoreError::Failed(error.to_string()))?;
             let mut whole = transaction.clone();
-            told.write_into(&mut whole);
             whole.objects.extend(joint.objects.iter().cloned());
-            whole.condition = Condition::IfApplied;
-            match self.insist(whole).await {
+            let written = self.insist_with(whole, end_of, [&mut follows, &mut told]);
+            match written.await {
                 Ok(committed) => {
                     if is_applied(&committed) {
                         joint.applied(staged).await;
@@ -158,7 +167,7 @@ impl Inner {
 
     /// What changes of objects come to. The index may fail to be read for a while.
     async fn joint(&self, staged: &[Staged]) -> Result<Joint, StoreError> {
-        let mut pause = super::settle::FIRST_PAUSE;
+        let mut pause = FIRST_PAUSE;
         loop {
             let error = match Joint::of(staged).await {
                 Ok(joint) => return Ok(joint),
@@ -169,7 +178,7 @@ impl Inner {
             if self.closed.run_until_cancelled(slept).await.is_none() {
                 return Err(StoreError::Closed);
             }
-            pause = (pause * 2).min(super::settle::LONGEST_PAUSE);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

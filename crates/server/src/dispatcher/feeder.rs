@@ -49,6 +49,8 @@ pub(super) struct Feeder {
     asked: AtomicU64,
     /// Until when it sleeps, milliseconds; what is ready later need not wake it.
     sleeps_until: AtomicI64,
+    /// The earliest time, milliseconds, of what became ready since it last read the queue.
+    earliest: AtomicI64,
     /// Why no worker could be started, while it waits because of that.
     no_worker: parking_lot::Mutex<Option<Failure>>,
 }
@@ -59,6 +61,7 @@ impl Default for Feeder {
             wake: Notify::new(),
             asked: AtomicU64::new(0),
             sleeps_until: AtomicI64::new(i64::MAX),
+            earliest: AtomicI64::new(i64::MAX),
             no_worker: parking_lot::Mutex::default(),
         }
     }
@@ -78,7 +81,11 @@ impl Inner {
         let mut feeders = self.feeders.lock();
         if let Some(feeder) = feeders.get(trigger) {
             feeder.asked.fetch_add(1, Ordering::SeqCst);
-            if ready_at.as_millis() < feeder.sleeps_until.load(Ordering::SeqCst) {
+            let ready_at = ready_at.as_millis();
+            feeder.earliest.fetch_min(ready_at, Ordering::SeqCst);
+            let until = feeder.sleeps_until.load(Ordering::SeqCst);
+            // A clock that was set forward may have passed the time until which it sleeps.
+            if ready_at < until || until <= self.now().as_millis() {
                 feeder.wake.notify_one();
             }
             return;
@@ -139,6 +146,7 @@ async fn feed(inner: Arc<Inner>, trigger: TriggerId, feeder: Arc<Feeder>) {
         feeder: &feeder,
         shown: Shown::default(),
         behind: None,
+        look_again: None,
     };
     while !inner.stopping.is_cancelled() {
         let asked = feeder.asked.load(Ordering::SeqCst);
@@ -178,6 +186,8 @@ struct Round<'a> {
     shown: Shown,
     /// Where to read on, behind heads that are on their way.
     behind: Option<(Timestamp, RunId)>,
+    /// When those before that place are to be looked at again.
+    look_again: Option<Timestamp>,
 }
 
 impl Round<'_> {
@@ -190,7 +200,11 @@ impl Round<'_> {
         let Some((version, duty)) = function.and_then(|name| live.duty(&name, self.trigger)) else {
             return Ok(Then::End);
         };
+        self.feeder.earliest.store(i64::MAX, Ordering::SeqCst);
         let page = inner.page(self.trigger, &duty.flow);
+        // Of the pages before this one, if it is not the first.
+        let earlier = (self.look_again.take()).filter(|_| self.behind.is_some());
+        let is_first = self.behind.is_none();
         let query = ReadyQuery {
             scope: inner.parts.scope.clone(),
             trigger: self.trigger.clone(),
@@ -210,15 +224,17 @@ impl Round<'_> {
         if !plan.starts.is_empty() {
             return self.serve(plan.starts, heads, &version, &duty).await;
         }
+        let look_again = [earlier, plan.look_again].into_iter().flatten().min();
         if heads.len() == page && !plan.stopped {
             // What can be started may stand behind what is on its way.
             self.behind = heads.last().map(|head| (head.ready_at, head.id));
+            self.look_again = look_again;
             return Ok(Then::Look);
         }
-        let wait = [plan.look_again, next].into_iter().flatten().min();
+        let wait = [look_again, next].into_iter().flatten().min();
         Ok(match wait {
             Some(time) => Then::Sleep(time),
-            None if heads.is_empty() => Then::End,
+            None if heads.is_empty() && is_first => Then::End,
             None => Then::Sleep(now.plus(LONGEST_SLEEP)),
         })
     }
@@ -270,7 +286,16 @@ impl Round<'_> {
         duty: &Duty,
     ) -> Result<Then, StoreError> {
         let inner = self.inner;
-        let keys: HashMap<RunId, Keys> = heads.iter().map(|h| (h.id, h.keys.clone())).collect();
+        if inner.unwritten.is_full(self.trigger) {
+            // The store refuses to write down how others ended.
+            return Ok(Then::Pause(PAUSE));
+        }
+        let batch = duty.flow.batch.map_or(1, |batch| batch.size as usize);
+        if starts.iter().any(|start| start.runs.len() > batch) {
+            // A reload is under way: its rules are live, and its gate has yet to hear of them.
+            return Ok(Then::Pause(SHORT_PAUSE));
+        }
+        let known: HashMap<RunId, &Delivery> = heads.iter().map(|head| (head.id, head)).collect();
         let mut starts = starts.into_iter().peekable();
         while let Some(next) = starts.peek() {
             let how = match next.alone {
@@ -290,7 +315,7 @@ impl Round<'_> {
             while let Some(found) = place.take() {
                 let Some(start) = starts.next() else { break };
                 let runs: Vec<(RunId, &Keys)> = (start.runs.iter())
-                    .filter_map(|run| Some((*run, keys.get(run)?)))
+                    .filter_map(|run| Some((*run, &known.get(run)?.keys)))
                     .collect();
                 let Some(taken) = inner.take(self.trigger, &duty.flow, &runs) else {
                     // Its rules say otherwise by now.
@@ -305,11 +330,24 @@ impl Round<'_> {
                 }
             }
             self.start_all(ready, version, duty).await?;
-            if inner.replaced(version) {
+            let next = starts.peek();
+            if inner.replaced(version)
+                || inner.unwritten.is_full(self.trigger)
+                || next.is_some_and(|it| self.overtaken(it, &known, duty))
+            {
                 break;
             }
         }
         Ok(Then::Look)
+    }
+
+    /// Whether something with a head start came that is before the next one that was planned: a
+    /// plan may be long, and its starts wait for places.
+    fn overtaken(&self, next: &Planned, known: &HashMap<RunId, &Delivery>, duty: &Duty) -> bool {
+        let earliest = Timestamp::from_millis(self.feeder.earliest.load(Ordering::SeqCst));
+        let planned = next.runs.iter().filter_map(|run| known.get(run));
+        let planned = planned.map(|delivery| delivery.ready_at).min();
+        duty.flow.priority.is_some() && planned.is_some_and(|planned| earliest < planned)
     }
 
     /// Why there was no place.
@@ -350,11 +388,15 @@ impl Round<'_> {
             .map(|delivery| (delivery.id, delivery))
             .collect();
         let mut outcome = Ok(());
-        for (runs, place, taken) in ready {
+        for (runs, place, mut taken) in ready {
             let found = runs.iter().filter_map(|run| claimed.remove(run)).collect();
             let (deliveries, error) = inner.with_events(found).await;
             outcome = outcome.and(error);
             if !deliveries.is_empty() {
+                if deliveries.len() < runs.len() {
+                    let claimed = deliveries.iter().map(|(delivery, _)| delivery.id);
+                    taken.only(&claimed.collect(), inner.now());
+                }
                 inner.start(Start {
                     deliveries,
                     place,

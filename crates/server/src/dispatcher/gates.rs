@@ -1,6 +1,9 @@
 //! The gates of all triggers: what their rules remember between one start and the next.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use wakeful_core::{
@@ -31,14 +34,39 @@ pub(super) struct Gates {
 /// what it took.
 pub(super) struct Taken {
     gate: Cell,
-    runs: Vec<RunId>,
+    runs: Vec<(RunId, Keys)>,
     started: bool,
+}
+
+/// A trigger whose limit the store was not told of.
+struct Untold {
+    trigger: TriggerId,
+    flow: Arc<Flow>,
+    /// It was not there before, as far as this server knows.
+    new: bool,
+}
+
+impl Untold {
+    fn limit(&self) -> Option<u32> {
+        (self.flow.concurrency.as_ref()).map(|rule| rule.limit)
+    }
 }
 
 impl Taken {
     /// User code is started: from now on the gate waits to hear how it ends.
     pub(super) const fn started(&mut self) {
         self.started = true;
+    }
+
+    /// Of a batch only these could be claimed: the others are not in flight, while the start
+    /// still counts.
+    pub(super) fn only(&mut self, claimed: &HashSet<RunId>, now: Timestamp) {
+        let gone = (self.runs).extract_if(.., |(run, _)| !claimed.contains(run));
+        let mut gate = self.gate.lock();
+        for (run, keys) in gone {
+            // It was no probe, which is never in a batch, so that nothing turns.
+            gate.ended(run, &keys, Outcome::Free, now);
+        }
     }
 
     /// An attempt of one of its runs ended.
@@ -53,7 +81,7 @@ impl Drop for Taken {
     fn drop(&mut self) {
         if !self.started {
             let mut gate = self.gate.lock();
-            for run in &self.runs {
+            for (run, _) in &self.runs {
                 gate.give_back(*run);
             }
         }
@@ -129,19 +157,40 @@ impl Gates {
         told.collect()
     }
 
-    /// The triggers whose concurrency limit the store has not been told of, and whether they are
-    /// new to this server.
-    fn changed_limits(&self, live: &Live) -> Vec<(TriggerId, Option<u32>, bool)> {
+    /// The triggers whose concurrency limit the store has not been told of. One that was gone for
+    /// a while is new again: its gate was dropped with all that it knew.
+    fn untold(&self, live: &Live) -> Vec<Untold> {
         let mut told = self.limits.lock();
-        let mut changed = Vec::new();
-        for trigger in live.triggers.iter() {
-            let limit = trigger.flow.concurrency.as_ref().map(|rule| rule.limit);
-            let before = told.insert(trigger.id.clone(), limit);
-            if before != Some(limit) {
-                changed.push((trigger.id.clone(), limit, before.is_none()));
-            }
-        }
-        changed
+        let ruled: HashMap<_, _> = (live.ruled())
+            .map(|(trigger, _, flow)| (trigger, flow))
+            .collect();
+        told.retain(|trigger, _| ruled.contains_key(trigger));
+        let one = |(trigger, flow): (TriggerId, &Arc<Flow>)| {
+            let before = told.get(&trigger).copied();
+            let found = Untold {
+                new: before.is_none(),
+                flow: Arc::clone(flow),
+                trigger,
+            };
+            (before != Some(found.limit())).then_some(found)
+        };
+        ruled.into_iter().filter_map(one).collect()
+    }
+
+    /// The store was told of these.
+    fn told(&self, untold: Vec<Untold>) {
+        let limits = untold.into_iter().map(|one| {
+            let limit = one.limit();
+            (one.trigger, limit)
+        });
+        self.limits.lock().extend(limits);
+    }
+
+    /// The triggers of a function that have a gate.
+    fn of_function(&self, function: &FunctionName) -> Vec<TriggerId> {
+        let all = self.all.lock();
+        let of_it = |trigger: &&TriggerId| function_of(trigger).as_ref() == Some(function);
+        all.keys().filter(of_it).cloned().collect()
     }
 }
 
@@ -162,7 +211,9 @@ impl Inner {
         gate.lock().take(starts, self.now()).ok()?;
         Some(Taken {
             gate,
-            runs: starts.iter().map(|(run, _)| *run).collect(),
+            runs: (starts.iter())
+                .map(|(run, keys)| (*run, Keys::clone(keys)))
+                .collect(),
             started: false,
         })
     }
@@ -217,25 +268,24 @@ impl Inner {
             self.follow(&trigger, turns).await;
         }
         self.read_pauses().await?;
+        let untold = self.gates.untold(&live);
         let mut changes = Vec::new();
-        for (trigger, limit, new) in self.gates.changed_limits(&live) {
-            if new && let Some(found) = live.triggers.get(&trigger) {
-                let turns = self.gates.of(&trigger, &found.flow).lock().begin();
-                changes.extend(
-                    turns
-                        .into_iter()
-                        .filter_map(|turn| self.to_unpark(&trigger, turn)),
-                );
+        for one in &untold {
+            if one.new {
+                let turns = self.gates.of(&one.trigger, &one.flow).lock().begin();
+                let unpark = |turn| self.to_unpark(&one.trigger, turn);
+                changes.extend(turns.into_iter().filter_map(unpark));
             }
             changes.push(Intervention::Limit {
                 scope: self.parts.scope.clone(),
-                trigger,
-                limit,
+                trigger: one.trigger.clone(),
+                limit: one.limit(),
             });
         }
         if !changes.is_empty() {
             self.intervene(changes).await?;
         }
+        self.gates.told(untold);
         Ok(())
     }
 
@@ -255,34 +305,35 @@ impl Inner {
         begins: bool,
     ) -> Result<(), StoreError> {
         let live = Arc::clone(&self.parts.live.load());
-        let concerned: Vec<_> = (live.triggers.iter())
-            .filter(|trigger| trigger.function == pause.function)
+        let concerned: Vec<_> = (live.ruled())
+            .filter(|(_, function, _)| **function == pause.function)
             .collect();
-        for trigger in &concerned {
+        for (trigger, _, flow) in &concerned {
             // It must be there to see the difference.
-            self.gates.of(&trigger.id, &trigger.flow);
+            self.gates.of(trigger, flow);
         }
         // What a pause held goes on together with its end: a crash in between would leave it held.
-        let released = concerned.iter().filter(|trigger| {
-            !begins
-                && pause
-                    .trigger
-                    .as_ref()
-                    .is_none_or(|paused| *paused == trigger.id)
+        let concerns = |trigger: &TriggerId| {
+            let only = pause.trigger.as_ref();
+            !begins && only.is_none_or(|paused| paused == trigger)
+        };
+        let released = concerned.iter().filter_map(|(trigger, ..)| {
+            let key = pause.key.clone().filter(|_| concerns(trigger))?;
+            let unpark = Unpark::all(Parked::Pause, Some(key));
+            self.to_unpark(trigger, Turn::Unpark(unpark))
         });
-        let released = released.filter_map(|trigger| {
-            let unpark = Unpark::all(Parked::Pause, Some(pause.key.clone()?));
-            self.to_unpark(&trigger.id, Turn::Unpark(unpark))
-        });
+        let interventions = released.collect();
+        let function = pause.function.clone();
         let transaction = Transaction {
-            interventions: released.collect(),
+            interventions,
             pauses: vec![(pause, begins)],
             ..Transaction::default()
         };
         self.parts.store.commit(transaction).await?;
         self.read_pauses().await?;
-        for trigger in concerned {
-            self.feed(&trigger.id);
+        // Those of outcomes that are sent are paused with their function too.
+        for trigger in self.gates.of_function(&function) {
+            self.feed(&trigger);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! waits for the trigger and its rules agree, a delivery is born claimed and starts as soon as the
 //! commit returned. Everything else waits in the store, and a *feeder* per trigger with a backlog
 //! (`feeder`) claims what its *gate* (`gates`: pace, breaker, pauses) lets through as places become
-//! free (`place`). An attempt (`attempt`) ends in a settlement (`settle`), committed together with
+//! free (`place`). An attempt (`attempt`) ends in a settlement (`settle`, `insist`), committed together with
 //! what follows from it (`consequences`) and what its code has gathered (`effects`); the rules are those of `core::delivery` and
 //! `core::flow`. What people do by hand is in `operate` and `invoke`. Nothing here knows where
 //! events come from.
@@ -22,11 +22,14 @@ mod effects_tests;
 mod envelope;
 mod feeder;
 mod gates;
+mod insist;
 mod invoke;
 mod operate;
 mod owed;
 mod place;
 mod request;
+#[cfg(test)]
+mod rules_tests;
 mod settle;
 mod submit;
 #[cfg(test)]
@@ -84,6 +87,8 @@ struct Inner {
     gates: Gates,
     /// The places of what is only sent.
     senders: Arc<Semaphore>,
+    /// Ends that the store refuses for now.
+    unwritten: insist::Unwritten,
     tasks: TaskTracker,
     /// Nothing further is started.
     stopping: CancellationToken,
@@ -98,6 +103,7 @@ impl Dispatcher {
             inner: Arc::new(Inner {
                 gates: Gates::new(parts.clock.now()),
                 senders: place::senders(),
+                unwritten: insist::Unwritten::default(),
                 parts,
                 feeders: Mutex::default(),
                 tasks: TaskTracker::new(),

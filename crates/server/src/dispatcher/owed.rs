@@ -79,8 +79,10 @@ impl Inner {
     ) -> NewDelivery {
         let now = self.now();
         let due = wishes.not_before.map_or(now, |time| time.max(now));
-        let ready_at = match (&to.flow.priority, wishes.not_before) {
-            (Some(priority), None) => due.minus(head_start(priority, view)),
+        let debounce = debounce(to.flow, view);
+        // A head start would cut short a delay, or the wait for quiet.
+        let ready_at = match (&to.flow.priority, wishes.not_before, &debounce) {
+            (Some(priority), None, None) => due.minus(head_start(priority, view)),
             _ => due,
         };
         NewDelivery {
@@ -94,7 +96,7 @@ impl Inner {
             blocks: (to.flow.ordering.as_ref())
                 .is_some_and(|ordering| ordering.on_exhausted == OnExhausted::Block),
             on_unknown: to.flow.on_unknown,
-            debounce: debounce(to.flow, view),
+            debounce,
             ready_at,
             // A delay does not eat up the age.
             expires_at: due.plus(to.retry.max_age),

@@ -10,8 +10,8 @@ use wakeful_core::{
     limits,
     name::{FunctionName, TriggerId},
     port::{
-        Committed, Condition, DeadQuery, Delivery, End, ExpiredQuery, Intervention, Settled,
-        Settlement, StoreError, Transaction,
+        Condition, DeadQuery, Delivery, End, ExpiredQuery, Intervention, Settled, Settlement,
+        StoreError, Transaction,
     },
     run::BatchPlace,
     time::Timestamp,
@@ -30,11 +30,6 @@ use crate::{
     live::{Duty, Version},
     recorder::Ended,
 };
-
-/// The wait before a settlement that failed is tried again, doubled each time.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// And the longest such wait.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// An attempt that is over.
 pub(super) struct Attempted {
@@ -88,7 +83,7 @@ impl Inner {
         let mut follows = self.consequences(&concluded);
         follows.extend(gathered.prepared);
         let settlements = attempted.deliveries.iter().zip(&verdicts);
-        let mut transaction = Transaction {
+        let transaction = Transaction {
             settlements: settlements
                 .map(|((delivery, _), verdict)| Settlement {
                     claim: delivery.claim(self.parts.store.epoch()),
@@ -98,8 +93,12 @@ impl Inner {
             ..Transaction::default()
         };
         drop(concluded);
-        depend(&mut transaction, &follows);
-        match self.insist_on(transaction, follows, gathered.staged).await {
+        let end_of = attempted.deliveries.first();
+        let end_of = end_of.map(|(first, _)| first.trigger.clone());
+        match self
+            .insist_on(transaction, end_of.as_ref(), follows, gathered.staged)
+            .await
+        {
             Ok((committed, follows)) => {
                 let settled = committed.settled.clone();
                 self.begin(follows, committed);
@@ -142,6 +141,8 @@ impl Inner {
                 false => Outcome::of(outcome.as_ref().err().map(|failure| failure.kind)),
             };
             turns.extend(taken.ended(delivery, said, now));
+            // It may have been the one that a breaker tried, and then it is another one's turn.
+            again |= said == Outcome::Free;
             if stale {
                 tracing::warn!(run = %delivery.id, "a stale settlement was refused");
                 continue;
@@ -211,17 +212,17 @@ impl Inner {
         self: &Arc<Self>,
         delivery: &Delivery,
         end: End,
-        follows: Prepared,
+        mut follows: Prepared,
     ) -> bool {
-        let mut transaction = Transaction {
+        let transaction = Transaction {
             settlements: vec![Settlement {
                 claim: delivery.claim(self.parts.store.epoch()),
                 end,
             }],
             ..Transaction::default()
         };
-        depend(&mut transaction, &follows);
-        match self.insist(transaction).await {
+        let written = self.insist_with(transaction, Some(&delivery.trigger), [&mut follows]);
+        match written.await {
             Ok(committed) if committed.settled == [Settled::Applied] => {
                 self.begin(follows, committed);
                 true
@@ -234,25 +235,6 @@ impl Inner {
                 tracing::error!(run = %delivery.id, %error, "a run could not be settled");
                 false
             }
-        }
-    }
-
-    /// Commits what must not be lost, trying again while that may help.
-    pub(super) async fn insist(&self, transaction: Transaction) -> Result<Committed, StoreError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match self.parts.store.commit(transaction.clone()).await {
-                Err(error) if may_pass(&error) => error,
-                outcome => return outcome,
-            };
-            if pause == FIRST_PAUSE {
-                tracing::error!(%error, "the store refuses what must be written; trying again");
-            }
-            let slept = tokio::time::sleep(pause);
-            if self.closed.run_until_cancelled(slept).await.is_none() {
-                return Err(error);
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -368,10 +350,9 @@ impl Inner {
             {
                 let event = self.parts.store.event(delivery.event).await.ok().flatten();
                 let how = How::Dead(DeadReason::OutcomeUnknown, delivery.failure.as_ref());
-                let follows = self.consequences_of(delivery, event.as_ref(), how);
-                let mut transaction = Transaction::default();
-                follows.write_into(&mut transaction);
-                match self.insist(transaction).await {
+                let mut follows = self.consequences_of(delivery, event.as_ref(), how);
+                let told = self.insist_with(Transaction::default(), None, [&mut follows]);
+                match told.await {
                     Ok(committed) => drop(self.begin(follows, committed)),
                     Err(error) => tracing::error!(run = %delivery.id, %error, "nobody was told"),
                 }
@@ -430,13 +411,4 @@ fn how<'a>(outcome: &'a Result<Bytes, Failure>, end: &End) -> Option<How<'a>> {
         (outcome, End::Dead { reason, .. }) => Some(How::Dead(*reason, outcome.as_ref().err())),
         _ => None,
     }
-}
-
-/// Whether trying the same again may help. After `Unknown` and `Closed` only a restart does, and
-/// after `Conflict` it is to be worked out anew.
-const fn may_pass(error: &StoreError) -> bool {
-    !matches!(
-        error,
-        StoreError::Unknown(_) | StoreError::Closed | StoreError::Conflict(_)
-    )
 }

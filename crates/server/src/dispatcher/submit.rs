@@ -52,6 +52,14 @@ impl Prepared {
         transaction.deliveries.extend(deliveries);
     }
 
+    /// Gives back the places that were reserved: nothing of it is born claimed any more.
+    pub(super) fn let_go(&mut self) {
+        for plan in &mut self.planned {
+            plan.start = None;
+            plan.delivery.claimed = false;
+        }
+    }
+
     /// Adds what another one has.
     pub(super) fn extend(&mut self, other: Self) {
         self.events.extend(other.events);

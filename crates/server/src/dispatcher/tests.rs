@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use wakeful_core::{
     delivery::{Failure, FailureKind, State},
     event::{Event, Origin},
-    flow::OnUnknown,
+    flow::{Flow, OnUnknown},
     id::{EventId, IdSource},
     port::{
         Answer, AnswerKey, Arrival, Backlog, BeginAnswer, Begun, BlobId, BucketRef, Census,
@@ -260,12 +260,32 @@ impl Bench {
         Arc::new(Version::new(function, id.to_owned(), pool))
     }
 
-    fn go_live(&self, version: &Arc<Version>) {
+    /// The rules of all triggers and of invocations from now on.
+    pub(super) fn set_flow(&mut self, flow: Flow) {
+        let flow = Arc::new(flow);
+        for function in self.project.functions.values_mut() {
+            function.flow = Arc::clone(&flow);
+            for trigger in &mut function.triggers {
+                trigger.flow = Arc::clone(&flow);
+            }
+        }
+    }
+
+    /// No function is live.
+    pub(super) fn go_dark(&self) {
+        let nothing = Project {
+            functions: BTreeMap::new(),
+            ..self.project.clone()
+        };
+        self.live.swap(Live::new(nothing, Vec::new()));
+    }
+
+    pub(super) fn go_live(&self, version: &Arc<Version>) {
         let versions = vec![Arc::clone(version)];
         self.live.swap(Live::new(self.project.clone(), versions));
     }
 
-    fn arrival(&self) -> Submission {
+    pub(super) fn arrival(&self) -> Submission {
         Submission {
             arrivals: vec![Arrival {
                 subject: Some("a.txt".into()),
@@ -321,7 +341,7 @@ impl Bench {
         detail.map(|detail| detail.run.state)
     }
 
-    fn looks(&self) -> Vec<Instant> {
+    pub(super) fn looks(&self) -> Vec<Instant> {
         self.store.looks.lock().clone()
     }
 
@@ -330,7 +350,7 @@ impl Bench {
     }
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "this never came: {what}");
