@@ -17,6 +17,7 @@ mod gateway;
 mod host;
 mod http_status;
 mod internal;
+mod lambda_api;
 mod live;
 mod operator;
 pub mod options;

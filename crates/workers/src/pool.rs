@@ -158,6 +158,12 @@ impl Pool {
         loaded.await.unwrap_or(Err(ReserveError::Retired))
     }
 
+    /// How its handlers are called, as far as that is known yet.
+    pub fn style(&self) -> Option<Style> {
+        let given = self.0.spec.style;
+        given.or_else(|| Some(self.0.state.lock().info.as_ref()?.style))
+    }
+
     /// Takes no new reservations; the workers finish what runs, then end.
     pub fn retire(&self) {
         self.0.retire();

@@ -52,8 +52,8 @@ function requestId(attempt) {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(12, 15)}-8${hex.slice(15)}00-000000000000`;
 }
 
-/** The context object; `invocation` takes the answers that are given through it. */
-function makeContext(attempt, invocation) {
+/** The context object; `invocation` takes the answers that are given through it, `clientContext` is the caller's. */
+function makeContext(attempt, invocation, clientContext) {
   const { settings } = attempt.worker;
   const context = {
     callbackWaitsForEmptyEventLoop: true,
@@ -65,7 +65,7 @@ function makeContext(attempt, invocation) {
     logGroupName: logGroup(settings),
     logStreamName: logStream(settings),
     identity: undefined,
-    clientContext: undefined,
+    clientContext,
     getRemainingTimeInMillis: () => attempt.remaining,
     done: (error, value) => invocation.done(error, value),
     succeed: (value) => invocation.succeed(value),

@@ -23,6 +23,7 @@ function defineStreaming() {
       /** Sets status, headers and cookies of the answer; must come before the first write. */
       from(stream, head) {
         if (typeof stream.setHeader === 'function') setHead(stream, head ?? {});
+        else if (typeof stream.setPrelude === 'function') stream.setPrelude(head ?? {});
         return stream;
       },
     },

@@ -7,6 +7,7 @@ const { deliverResult, openBatch, parseEvent } = require('./events');
 const { makeContext, requestId } = require('./lambda-env');
 const { toLambdaBatch, toLambdaEvent } = require('./lambda-events');
 const { toGatewayEvent, sendGatewayResponse } = require('./lambda-http');
+const { PLAIN, PayloadStream, askedOf } = require('./lambda-invoke');
 const { formsOf } = require('./lambda-names');
 const { isStreaming, collectStream, whole } = require('./lambda-stream');
 const { Response } = require('./native-response');
@@ -93,9 +94,9 @@ function stillRunning(cause) {
   return new Error(message, { cause });
 }
 
-function call(fn, event, attempt, deliver) {
+function call(fn, event, attempt, deliver, asked = PLAIN) {
   const invocation = new Invocation(attempt, deliver);
-  const context = makeContext(attempt, invocation);
+  const context = makeContext(attempt, invocation, asked.clientContext);
   invocation.context = context;
   let result;
   try {
@@ -115,9 +116,9 @@ function call(fn, event, attempt, deliver) {
   if (!invocation.answered) invocation.endsWithLoop();
 }
 
-function callStreaming(fn, event, attempt, stream, deliver) {
+function callStreaming(fn, event, attempt, stream, deliver, asked = PLAIN) {
   const invocation = new Invocation(attempt, deliver);
-  const context = makeContext(attempt, invocation);
+  const context = makeContext(attempt, invocation, asked.clientContext);
   for (const name of ['done', 'succeed', 'fail']) delete context[name];
   const end = whole(stream).catch((error) => {
     throw attempt.cancelled ?? error;
@@ -144,8 +145,12 @@ function lambda(fn, settings) {
   return {
     http: (attempt, request) => startHttp(fn, attempt, request, payload),
     event: (attempt, text) =>
-      startEvent(fn, attempt, () => toLambdaEvent(parseEvent(text), settings, { runId: attempt.runId, attempt: attempt.number })),
-    batch: (attempt, items) => startEvent(fn, attempt, () => toLambdaBatch(openBatch(attempt, items), settings)),
+      startEvent(fn, attempt, () => {
+        const given = parseEvent(text);
+        const event = toLambdaEvent(given, settings, { runId: attempt.runId, attempt: attempt.number });
+        return { event, asked: askedOf(given) };
+      }),
+    batch: (attempt, items) => startEvent(fn, attempt, () => ({ event: toLambdaBatch(openBatch(attempt, items), settings), asked: PLAIN })),
   };
 }
 
@@ -180,22 +185,27 @@ function callHttp(fn, attempt, request, payload) {
   call(fn, event, attempt, (value) => sendGatewayResponse(res, value, payload));
 }
 
-function startEvent(fn, attempt, makeEvent) {
+function startEvent(fn, attempt, open) {
   let event;
+  let asked;
   try {
-    event = makeEvent();
+    ({ event, asked } = open());
   } catch (error) {
     attempt.fail('user_error', error);
     attempt.settle();
     return;
   }
   const deliver = (value) => deliverResult(attempt, value);
-  if (isStreaming(fn)) {
+  if (!isStreaming(fn)) {
+    call(fn, event, attempt, deliver, asked);
+  } else if (asked.streams) {
+    const stream = new PayloadStream(attempt);
+    attempt.answer = stream;
+    callStreaming(fn, event, attempt, stream, () => {}, asked);
+  } else {
     const stream = collectStream();
-    callStreaming(fn, event, attempt, stream, () => deliver(stream.result()));
-    return;
+    callStreaming(fn, event, attempt, stream, () => deliver(stream.result()), asked);
   }
-  call(fn, event, attempt, deliver);
 }
 
 module.exports = { lambda };

@@ -9,20 +9,21 @@ use bytes::Bytes;
 use serde::Deserialize;
 use wakeful_core::{
     delivery::{Failure, FailureKind},
-    event::{Lineage, Origin},
+    event::{Extensions, Lineage, Origin},
     id::RunId,
     limits,
     name::{FunctionName, HandlerName, TriggerId},
     port::{Arrival, Kind, Receipt, StoreError, Submission, SubmitError, Target, Wishes},
-    project::On,
+    project::{On, Style},
     time::Timestamp,
 };
 use wakeful_workers::{
-    Invocation as WorkerInvocation, Reserve, ReserveError, Slot, What, WorkerRef,
+    Body, Call, Invocation as WorkerInvocation, Reserve, ReserveError, Slot, What, WorkerRef,
 };
 
 use super::{Dispatcher, Inner};
 use crate::{
+    attempts::Underway,
     cloudevents::declares_json,
     control::{Asked, Invocation, InvokeError, Invoked},
     internal::invoke_trigger,
@@ -42,6 +43,20 @@ pub struct Caller {
     pub waiting: Vec<FunctionName>,
     /// How long to wait for a place; `None`: as long as callers from outside do.
     pub patience: Option<Duration>,
+    /// What a payload in the shape of a CloudEvent is.
+    pub payload: Payload,
+    /// Attributes of the event that the function gets.
+    pub extensions: Extensions,
+}
+
+/// How the payload of an invocation is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Payload {
+    /// A CloudEvent is the event itself; anything else is its data.
+    #[default]
+    EventOrData,
+    /// It is always the data.
+    Data,
 }
 
 impl Caller {
@@ -70,9 +85,22 @@ impl Dispatcher {
         invocation: Invocation,
         caller: Caller,
     ) -> Result<Invoked, InvokeError> {
+        Ok(match self.begin(invocation, caller).await? {
+            Begun::Refused(invoked, _) => invoked,
+            Begun::Running(running) => running.whole().await,
+        })
+    }
+
+    /// Starts the function, for a caller that waits for its answer.
+    pub async fn begin(
+        &self,
+        invocation: Invocation,
+        caller: Caller,
+    ) -> Result<Begun, InvokeError> {
         let inner = &self.inner;
         let event = inner.event(inner.invoked(&invocation, &caller)?);
         let target = inner.target(&invocation)?;
+        let target_version = Arc::clone(&target.version);
         let mut run = Unheard::begin(inner, &target.version);
         let (target, slot) = match inner
             .callee_place(&invocation, target, caller.patience)
@@ -80,7 +108,7 @@ impl Dispatcher {
         {
             Ok(found) => found,
             Err(ReserveError::Load(failure) | ReserveError::NotStarted(failure)) => {
-                return Ok(run.refused(failure));
+                return Ok(Begun::Refused(run.refused(failure), target_version));
             }
             Err(ReserveError::Overloaded) => {
                 run.forget();
@@ -92,8 +120,8 @@ impl Dispatcher {
             }
         };
         let cause = caller.cause(run.id);
-        let _underway = (inner.parts.attempts).answering((run.id, 1), cause, caller.waiting);
-        let mut call = slot.start(WorkerInvocation {
+        let underway = (inner.parts.attempts).answering((run.id, 1), cause, caller.waiting);
+        let call = slot.start(WorkerInvocation {
             run: run.id,
             attempt: 1,
             handler: target.handler,
@@ -103,8 +131,12 @@ impl Dispatcher {
             },
         });
         run.started(&target.version, call.worker());
-        let outcome = super::attempt::result(&mut call).await;
-        Ok(run.ended(outcome))
+        Ok(Begun::Running(Running {
+            version: target.version,
+            call,
+            run,
+            _underway: underway,
+        }))
     }
 
     /// Accepts the invocation as a delivery; it is on disk when this replies.
@@ -152,10 +184,59 @@ fn refused(error: SubmitError) -> InvokeError {
     }
 }
 
+/// What became of the start of a function.
+pub enum Begun {
+    /// It could not be started, as this version.
+    Refused(Invoked, Arc<Version>),
+    /// Its code runs.
+    Running(Running),
+}
+
+/// A function that runs for a caller that waits. Dropped, its caller went away.
+pub struct Running {
+    version: Arc<Version>,
+    call: Call,
+    run: Unheard,
+    _underway: Underway,
+}
+
+impl Running {
+    /// Its run.
+    pub const fn run(&self) -> RunId {
+        self.run.id
+    }
+
+    /// The version that runs.
+    pub const fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// The worker it runs on.
+    pub fn worker(&self) -> WorkerRef {
+        self.call.worker()
+    }
+
+    /// Waits for its result, whole.
+    pub async fn whole(mut self) -> Invoked {
+        let outcome = super::attempt::result(&mut self.call).await;
+        self.ended(outcome)
+    }
+
+    /// Waits for its answer, whose pieces may still be on their way. Asked once.
+    pub async fn answer(&mut self) -> Result<Body, Failure> {
+        Ok(self.call.response().await?.body)
+    }
+
+    /// Writes down how it ended.
+    pub fn ended(self, outcome: Result<Bytes, Failure>) -> Invoked {
+        self.run.ended(outcome)
+    }
+}
+
 /// A synchronous invocation on its way. Whatever becomes of it leaves a record, also when its
 /// caller goes away and this is dropped.
-struct Unheard<'a> {
-    inner: &'a Inner,
+struct Unheard {
+    inner: Arc<Inner>,
     id: RunId,
     function: FunctionName,
     asked: Timestamp,
@@ -176,11 +257,11 @@ enum Stage {
     Over,
 }
 
-impl<'a> Unheard<'a> {
-    fn begin(inner: &'a Inner, version: &Version) -> Self {
+impl Unheard {
+    fn begin(inner: &Arc<Inner>, version: &Version) -> Self {
         let asked = inner.now();
         Self {
-            inner,
+            inner: Arc::clone(inner),
             id: inner.parts.ids.run(asked),
             function: version.function.name.clone(),
             asked,
@@ -246,7 +327,7 @@ impl<'a> Unheard<'a> {
     }
 }
 
-impl Drop for Unheard<'_> {
+impl Drop for Unheard {
     fn drop(&mut self) {
         let (kind, message) = match self.stage {
             Stage::Waiting => (
@@ -331,19 +412,17 @@ impl Inner {
 
     /// The payload as an event: a CloudEvent as it stands, anything else as data.
     fn invoked(&self, invocation: &Invocation, caller: &Caller) -> Result<Arrival, InvokeError> {
-        let arrival = self.payload(invocation, caller.content_type.as_deref())?;
+        let mut arrival = self.payload(invocation, caller)?;
+        arrival.extensions.extend(caller.extensions.clone());
         Ok(Arrival {
             lineage: caller.lineage,
             ..arrival
         })
     }
 
-    fn payload(
-        &self,
-        invocation: &Invocation,
-        content_type: Option<&str>,
-    ) -> Result<Arrival, InvokeError> {
+    fn payload(&self, invocation: &Invocation, caller: &Caller) -> Result<Arrival, InvokeError> {
         let payload = &invocation.payload;
+        let content_type = caller.content_type.as_deref();
         let opaque = |given: &&str| payload.is_empty() || !declares_json(given);
         if let Some(content_type) = content_type.filter(opaque) {
             let origin = Origin::Invoke(invocation.function.clone());
@@ -356,7 +435,10 @@ impl Inner {
             .map_err(|error| InvokeError::Payload(error.to_string()))?;
         let now = self.now();
         let origin = Origin::Invoke(invocation.function.clone());
-        let given: Option<GivenEvent<'_>> = serde_json::from_slice(payload).ok();
+        let given: Option<GivenEvent<'_>> = match caller.payload {
+            Payload::EventOrData => serde_json::from_slice(payload).ok(),
+            Payload::Data => None,
+        };
         let Some(given) = given else {
             let arrival = Arrival::new(origin, "invoke", now, payload.clone());
             return Ok(match content_type {
@@ -409,10 +491,15 @@ pub(super) fn only_event_handler(version: &Version) -> Result<Option<HandlerName
         .filter(|trigger| !matches!(trigger.on, On::Http(_)))
         .map(|trigger| &trigger.handler)
         .collect();
+    handlers.sort_unstable();
     handlers.dedup();
     match handlers.as_slice() {
         [] if triggers.is_empty() => Ok(None),
-        [] => Err(InvokeError::OnlyHttp(version.function.name.clone())),
+        [] => match version.handlers() {
+            // A request is an event like any other to it.
+            [one] if version.pool.style() == Some(Style::Lambda) => Ok(one.clone()),
+            _ => Err(InvokeError::OnlyHttp(version.function.name.clone())),
+        },
         [one] => Ok((*one).clone()),
         _ => Err(InvokeError::NoSuchHandler {
             function: version.function.name.clone(),

@@ -47,7 +47,7 @@ use wakeful_core::{
     time::Timestamp,
 };
 
-pub use invoke::Caller;
+pub use invoke::{Begun, Caller, Payload, Running};
 
 use crate::{attempts::Attempts, live::LiveCell, recorder::Recorder};
 use feeder::Feeder;

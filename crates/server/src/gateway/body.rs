@@ -20,22 +20,24 @@ const GRAIN: usize = 16 * 1024;
 /// The memory that bodies may take which are held whole: those of events, of asynchronous
 /// requests, and of requests with an idempotency key. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Memory(Arc<Semaphore>);
+pub struct Memory(Arc<Semaphore>);
 
 /// A body that was read whole, and its share of the memory.
-pub(super) struct Held {
-    pub(super) bytes: Bytes,
+pub struct Held {
+    /// All of it.
+    pub bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
 }
 
 impl Memory {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes / GRAIN)))
     }
 
     /// Reads a body of at most `most` bytes; `too_large` says what its sender hears of a larger one.
     /// Its share grows with what has come, not with what was announced: announcing is free.
-    pub(super) async fn read(
+    pub async fn read(
         &self,
         headers: &HeaderMap,
         body: Incoming,
@@ -156,7 +158,7 @@ pub(super) async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, Brok
 /// Reads on for a while what a client sends of a body that nobody wants: a client that is still
 /// sending when the connection closes loses the answer (RFC 9112 §9.6). One that waits for
 /// `100 Continue` has not begun.
-pub(super) fn linger(headers: &HeaderMap, body: Incoming) {
+pub fn linger(headers: &HeaderMap, body: Incoming) {
     if !body.is_end_stream() && !headers.contains_key(http::header::EXPECT) {
         tokio::spawn(drain(body));
     }

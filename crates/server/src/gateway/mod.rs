@@ -24,6 +24,7 @@ mod shared;
 mod stored;
 mod wishes;
 
+pub use body::{Memory, linger};
 pub use connection::listen;
 pub use error::{Detail, Refusal};
 pub use record::HttpEnded;

@@ -87,6 +87,12 @@ impl Grants {
         self.check(function, &resource, Level::Write).map(drop)
     }
 
+    /// Whether the function could invoke `callee`, which it does not do: nothing is reported.
+    pub fn reaches(&self, function: &FunctionName, callee: &FunctionName) -> bool {
+        let resource = Resource::Function(callee.clone());
+        self.mode == Mode::Dev || self.declared(function, &resource).is_some()
+    }
+
     /// The level that a function has, if it is at least `wanted`; else a text that says what to
     /// write.
     pub fn check(

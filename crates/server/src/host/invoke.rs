@@ -131,7 +131,7 @@ impl HostCalls {
                 lineage: self.cause(call),
                 content_type: Some(content_type),
                 waiting: callers,
-                patience: None,
+                ..Caller::default()
             },
             timing: given.timing,
             wait: given.wait,

@@ -26,6 +26,7 @@ use crate::{
     credentials::AwsKeys,
     deploy::Watch,
     gateway::{self, Detail, Gateway, GatewayParts},
+    lambda_api::{self, AwsDoor, LambdaApi},
     operator::Operator,
     options::{Mode, ServeError, ServeOptions},
     terminal::{Follow, Started},
@@ -179,7 +180,7 @@ impl Server {
         let aws = tokio::net::TcpListener::from_std(listeners.aws)?;
         services.tasks.spawn(wakeful_objects::serve(
             aws,
-            s3,
+            AwsDoor::new(s3, self.lambda_api()),
             services.stop.clone().cancelled_owned(),
         ));
         let admin_options = AdminOptions {
@@ -220,6 +221,21 @@ impl Server {
             clock: Arc::clone(&self.ground.clock),
             ids: Arc::clone(&self.ground.ids),
         }
+    }
+
+    fn lambda_api(&self) -> LambdaApi {
+        LambdaApi::new(lambda_api::Parts {
+            live: self.live.clone(),
+            dispatcher: self.dispatcher.clone(),
+            recorder: self.recorder.clone(),
+            history: self.ground.history.clone(),
+            vault: Arc::clone(&self.ground.vault),
+            grants: self.grants.clone(),
+            states: self.states.clone(),
+            workers: self.workers.clone(),
+            clock: Arc::clone(&self.ground.clock),
+            ids: Arc::clone(&self.ground.ids),
+        })
     }
 
     fn operator(&self) -> Operator {
