@@ -46,7 +46,8 @@ impl Options {
             bootstrap,
             max_workers: cpus * limits::WORKERS_PER_CPU,
             blank_workers: limits::BLANK_WORKERS,
-            max_starting: (2 * cpus).max(2),
+            // One processor is left for what runs: a start keeps one busy for tens of milliseconds.
+            max_starting: cpus.saturating_sub(1).max(1),
             memory_polling: limits::MEMORY_POLLING,
             start_timeout: limits::START_TIMEOUT,
             load_timeout: limits::LOAD_TIMEOUT,
