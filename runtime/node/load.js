@@ -14,15 +14,17 @@ const { lambdaEnv } = require('./styles/lambda-env');
 const { defineStreaming } = require('./styles/lambda-stream');
 const { native } = require('./styles/native');
 const { web } = require('./styles/web');
+const { enableTypeScript, fileOf, formatOf } = require('./typescript');
 
 /** As people write an export `handler`, and as compilers and bundlers do. */
 const LAMBDA_SIGNS = /\bexports?\b[^;]{0,2000}\bhandler\b|\bhandler:\s*\(\)\s*=>|\bawslambda\b/;
 
-const EXTENSIONS = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
+const EXTENSIONS = ['.js', '.mjs', '.cjs', '.ts', '.tsx', '.mts', '.cts', '.jsx'];
 
 /** Loads the code; resolves with the handlers and what LOADED says. */
 async function load(worker, settings) {
   worker.watcher.wake();
+  enableTypeScript(settings.root, settings.shownRoot);
   const file = resolveEntry(path.resolve(settings.root, settings.entry));
   const asLambda = settings.style === 'lambda' || (!settings.style && mayBeLambda(file, settings));
   const before = enterFunction(settings, asLambda ? lambdaEnv(settings, file) : {});
@@ -100,7 +102,7 @@ function resolveEntry(entry) {
   if (stat?.isDirectory()) {
     const main = mainOf(entry);
     if (main !== undefined) {
-      const file = withExtension(path.resolve(entry, main)) ?? withExtension(path.join(entry, main, 'index'));
+      const file = withExtension(path.resolve(entry, main)) ?? withExtension(path.join(entry, main, 'index')) ?? fileOf(path.resolve(entry, main));
       if (file !== undefined) return file;
       throw notFound(`package.json in ${entry} names \`${main}\` as its main file, which does not exist`);
     }
@@ -154,6 +156,9 @@ function packageType(file) {
 
 /** require() where it may serve, as it is the faster one; import() for the rest. */
 async function loadModule(file) {
+  const compiled = formatOf(file);
+  if (compiled === 'module') return importFile(file);
+  if (compiled === 'commonjs') return Module.createRequire(file)(file);
   const extension = path.extname(file);
   const isModule = extension === '.mjs' || extension === '.mts';
   const isCommon = extension === '.cjs' || extension === '.cts';

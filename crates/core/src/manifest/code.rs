@@ -8,8 +8,7 @@ use std::{
 use super::{Files, Found, document::quoted, problem::Problem, reader::Item};
 use crate::suggest;
 
-const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
-const LATER: [&str; 5] = ["ts", "mts", "cts", "tsx", "jsx"];
+const EXTENSIONS: [&str; 8] = ["js", "mjs", "cjs", "ts", "mts", "cts", "tsx", "jsx"];
 
 /// Checks the path that a manifest gives.
 pub(super) fn read(item: Item<'_>, files: &dyn Files) -> Option<PathBuf> {
@@ -28,20 +27,11 @@ pub(super) fn read(item: Item<'_>, files: &dyn Files) -> Option<PathBuf> {
     match files.look(&path) {
         Found::Folder => Some(path),
         Found::File if extension.is_some_and(|it| EXTENSIONS.contains(&it)) => Some(path),
-        Found::File if extension.is_some_and(|it| LATER.contains(&it)) => {
-            item.refuse(
-                format!(
-                    "{} is TypeScript or JSX, which is not supported yet by this version",
-                    quoted(text)
-                ),
-                "compile it to JavaScript and name the result",
-            );
-            None
-        }
         Found::File => {
             item.refuse(
-                format!("{} is no JavaScript file", quoted(text)),
-                "expected a file that ends in `.js`, `.mjs` or `.cjs`, or a folder",
+                format!("{} is no JavaScript or TypeScript file", quoted(text)),
+                "expected a file that ends in `.js`, `.mjs`, `.cjs`, `.ts`, `.mts`, `.cts`, `.tsx` or \
+                 `.jsx`, or a folder",
             );
             None
         }
@@ -114,8 +104,8 @@ fn missing(item: Item<'_>, functions: &BTreeSet<String>) -> Problem {
     let name = item.name;
     let problem = Problem::at(item.key_span(), format!("function `{name}` has no code"));
     let looked = format!(
-        "looked for the folder `functions/{name}` and for `functions/{name}.js`, `.mjs` and \
-         `.cjs`; write one, or say code = \"PATH\""
+        "looked for the folder `functions/{name}` and for `functions/{name}.js`, `.ts` and the like; \
+         write one, or say code = \"PATH\""
     );
     let others = functions
         .iter()

@@ -36,8 +36,14 @@ pub(super) enum Copied {
     Outdated,
 }
 
-/// Writes a copy of `project` to `root`, which appears whole or not at all.
-pub(super) fn copy(project: &Path, plan: &[Planned], root: &Path) -> Result<Copied, SnapshotError> {
+/// Writes a copy of `project` to `root`, which appears whole or not at all. `complete` adds to the
+/// folder that becomes it.
+pub(super) fn copy(
+    project: &Path,
+    plan: &[Planned],
+    root: &Path,
+    complete: impl FnOnce(&Path) -> Result<(), SnapshotError>,
+) -> Result<Copied, SnapshotError> {
     let folder = root.parent().unwrap_or(root);
     fs::create_dir_all(folder).map_err(write(folder))?;
     let building = tempfile::Builder::new()
@@ -57,6 +63,7 @@ pub(super) fn copy(project: &Path, plan: &[Planned], root: &Path) -> Result<Copi
             return Ok(Copied::Outdated);
         }
     }
+    complete(building.path())?;
     fs::rename(building.path(), root).map_err(write(root))?;
     // It has another name now; there is nothing to clean up.
     let _ = building.keep();

@@ -4,6 +4,7 @@
 //! worker that is started later runs the same code, and a half-saved file never runs. Files that
 //! are no code are carried along, except large ones, which are linked to where they are, and
 //! `node_modules`, which is linked as a whole: packages change by installing, not by editing.
+//! TypeScript lies in a copy as it was written, with what it was compiled to in a folder apart.
 
 mod copy;
 mod error;
@@ -17,6 +18,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
+use wakeful_typescript::{Compiler, File, Place};
 
 pub use error::SnapshotError;
 
@@ -38,6 +40,7 @@ pub struct Snapshots {
     relevance: Relevance,
     folder: PathBuf,
     hashes: Hashes,
+    compiler: Compiler,
 }
 
 /// One copy.
@@ -76,6 +79,7 @@ impl Snapshots {
             relevance,
             folder: folder.to_owned(),
             hashes: Hashes::default(),
+            compiler: Compiler::default(),
         })
     }
 
@@ -85,7 +89,7 @@ impl Snapshots {
             let (plan, files) = self.plan()?;
             let hash = tree_hash(files.iter());
             let root = self.folder.join(&hash);
-            if root.is_dir() || copy(self.relevance.project(), &plan, &root)? == Copied::Exactly {
+            if root.is_dir() || self.copy(&plan, &root)? == Copied::Exactly {
                 return Ok(Snapshot { hash, root, files });
             }
         }
@@ -104,6 +108,30 @@ impl Snapshots {
                 tracing::warn!(path = %copy.display(), %error, "old code cannot be removed");
             }
         }
+    }
+
+    fn copy(&mut self, plan: &[Planned], root: &Path) -> Result<Copied, SnapshotError> {
+        let project = self.relevance.project();
+        copy(project, plan, root, |building| {
+            let files = plan.iter().filter_map(|planned| match planned.what {
+                Content::Exact(_, hash) => Some(File {
+                    path: &planned.relative,
+                    hash,
+                }),
+                Content::Any(_) | Content::Link(_) => None,
+            });
+            let place = Place {
+                copy: building,
+                project,
+            };
+            let compiled = self
+                .compiler
+                .compile(place, root, &files.collect::<Vec<_>>());
+            compiled.map_err(|error| SnapshotError::Write {
+                path: error.path,
+                cause: error.cause,
+            })
+        })
     }
 
     /// What a copy of the present tree holds, and what of it counts.

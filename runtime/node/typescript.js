@@ -1,0 +1,105 @@
+'use strict';
+// TypeScript in a copy of a project: what was compiled is loaded instead of what was written, and
+// imports find it as `tsc` finds it. The server compiles (crates/typescript) and leaves an index.
+
+const Module = require('node:module');
+const path = require('node:path');
+const { fileURLToPath, pathToFileURL } = require('node:url');
+const { Index } = require('./typescript-index');
+
+/** What require() asks by, for files that are no .js. */
+const EXTENSIONS = ['.ts', '.tsx', '.mts', '.cts', '.jsx'];
+
+let current = null;
+
+/** Before any of the user's code runs: does nothing where there is nothing that was compiled. */
+function enableTypeScript(root, shownRoot) {
+  current = Index.read(root, shownRoot);
+  if (current === null) return;
+  mapStacks();
+  if (typeof Module.registerHooks === 'function') {
+    Module.registerHooks({ resolve, load });
+    return;
+  }
+  // Older versions of Node: require() by its own functions, imports by a thread.
+  patchRequire();
+  Module.register(pathToFileURL(path.join(__dirname, 'typescript-thread.js')).href, { data: { root, shownRoot } });
+}
+
+/** Stacks name lines as they were written. */
+function mapStacks() {
+  if (typeof Module.setSourceMapsSupport === 'function') {
+    Module.setSourceMapsSupport(true, { nodeModules: false, generatedCode: false });
+  } else {
+    process.setSourceMapsEnabled(true);
+  }
+}
+
+/** `'module'` or `'commonjs'` for a file that was compiled; undefined for all others. */
+function formatOf(file) {
+  return current?.entryOf(file)?.format;
+}
+
+/** The file that TypeScript means by a path that does not exist as it stands; undefined if none. */
+function fileOf(wanted) {
+  return current?.fileAt(wanted);
+}
+
+function resolve(specifier, context, next) {
+  const parent = parentFile(context.parentURL);
+  return current.resolve(specifier, parent, () => next(specifier, context), {
+    found: (file, suffix) => answer(file, suffix, context),
+    fileOf: (result) => parentFile(result.url),
+  });
+}
+
+function answer(file, suffix, context) {
+  const format = current.entryOf(file)?.format;
+  const url = pathToFileURL(file).href + suffix;
+  const found = { url, shortCircuit: true };
+  if (format !== undefined) found.format = format;
+  if (context.importAttributes !== undefined) found.importAttributes = context.importAttributes;
+  return found;
+}
+
+function load(url, context, next) {
+  const file = parentFile(url);
+  const entry = file === undefined ? undefined : current.entryOf(file);
+  if (entry === undefined) return next(url, context);
+  return { format: entry.format, source: current.source(file, entry), shortCircuit: true };
+}
+
+function parentFile(url) {
+  if (typeof url !== 'string') return undefined;
+  if (path.isAbsolute(url)) return url;
+  return url.startsWith('file:') ? fileURLToPath(url.replace(/[?#].*$/, '')) : undefined;
+}
+
+function patchRequire() {
+  const original = Module._resolveFilename;
+  Module._resolveFilename = function resolveFilename(request, parent, ...rest) {
+    return current.resolve(request, parent?.filename ?? undefined, () => original.call(this, request, parent, ...rest), {
+      found: (file) => file,
+      fileOf: (result) => result,
+    });
+  };
+  for (const extension of EXTENSIONS) {
+    const usual = Module._extensions[extension] ?? Module._extensions['.js'];
+    Module._extensions[extension] = (module, filename) => {
+      const entry = current.entryOf(filename);
+      if (entry === undefined) {
+        usual(module, filename);
+        return;
+      }
+      const source = current.source(filename, entry);
+      if (entry.format === 'module') {
+        const error = new Error(`require() of ES Module ${filename} is not supported by Node ${process.versions.node}: import it`);
+        error.code = 'ERR_REQUIRE_ESM';
+        throw error;
+      }
+      module._compile(source, filename);
+    };
+  }
+}
+
+module.exports = { enableTypeScript, formatOf, fileOf };
