@@ -15,8 +15,8 @@ use wakeful_core::{
     event::Origin,
     name::{Scope, TriggerId},
     port::{
-        Arrival, Clock, Epoch, Receipt, Reply, Sink, Store, StoreError, Submission, SubmitError,
-        Transaction,
+        Arrival, Clock, Epoch, Kind, Receipt, Reply, Sink, Store, StoreError, Submission,
+        SubmitError, Transaction,
     },
     project::{ScheduleTrigger, When},
     time::Timestamp,
@@ -199,8 +199,8 @@ async fn ticks_come_at_their_time_and_say_so() {
     let arrival = bench.sink.arrivals.lock()[1].clone();
     assert_eq!(arrival.origin, Origin::Schedule(id("a")));
     assert_eq!(
-        (arrival.verb, arrival.subject.as_deref()),
-        ("tick", Some("report/a"))
+        (&arrival.kind, arrival.subject.as_deref()),
+        (&Kind::Verb("tick"), Some("report/a"))
     );
     let data: serde_json::Value = serde_json::from_slice(&arrival.data).unwrap();
     assert_eq!(
