@@ -181,7 +181,12 @@ mod tests {
         for access in [&topic, &invoked, &topic] {
             notes.note(access.clone()).unwrap();
         }
-        let expected = [access("a", Level::Read), access("b", Level::Write), topic, invoked];
+        let expected = [
+            access("a", Level::Read),
+            access("b", Level::Write),
+            topic,
+            invoked,
+        ];
         assert_eq!(read(data.path()).unwrap(), expected);
         assert_eq!(
             expected.map(|access| access.to_string()),

@@ -2,7 +2,9 @@
 //!
 //! Requests with one key take turns. Whoever has the turn asks the store what stands under the
 //! key; if nothing does, that is on disk as begun before user code starts, and the answer is on
-//! disk before anyone hears it. The attempt goes on when its caller leaves: it will ask again.
+//! disk before anyone hears it. An answer that the disk does not take (it became full meanwhile) is
+//! given all the same; who asks again finds a request whose outcome is unknown. The attempt goes on
+//! when its caller leaves: it will ask again.
 //!
 //! Kept is what user code itself answered, 5xx too. Forgotten is what never started, what is too
 //! large, and, unless the trigger says `on_unknown = "hold"`, what failed: the next request with

@@ -31,7 +31,9 @@ pub use reasons::{
     Advice, CensusInfo, Child, ConditionInfo, EventStory, Fate, Judged, QueueReport, Received,
     RunBrief, TriggerQueue, Trouble, Wait, WaitKind, conditions,
 };
-pub use run::{AttemptInfo, BatchInfo, FailureInfo, LogEntry, LogList, RunDetails, RunInfo, RunList};
+pub use run::{
+    AttemptInfo, BatchInfo, FailureInfo, LogEntry, LogList, RunDetails, RunInfo, RunList,
+};
 pub use server::{
     AddressInfo, ErrorBody, ErrorInfo, Health, HistoryStats, Liveness, Stats, StoreFigures,
     WorkerEntry, WorkerList,
