@@ -243,7 +243,13 @@ impl Round<'_> {
     async fn tidy(&self, plan: &Plan, heads: &[Delivery], duty: &Duty) -> Result<bool, StoreError> {
         let expired: HashSet<RunId> = plan.expired.iter().copied().collect();
         let old = heads.iter().filter(|head| expired.contains(&head.id));
-        self.inner.expire(&old.cloned().collect::<Vec<_>>()).await?;
+        let buried = match self.inner.expire(&old.cloned().collect::<Vec<_>>()).await {
+            Ok(()) => !expired.is_empty(),
+            // Its death is news for somebody, and has to wait until there is room for that; what
+            // stands behind it has not.
+            Err(StoreError::DiskFull) => false,
+            Err(error) => return Err(error),
+        };
         let parked = plan
             .parked
             .iter()
@@ -260,7 +266,7 @@ impl Round<'_> {
                 until: *until,
             });
         let aside: Vec<Intervention> = parked.chain(deferred).collect();
-        let mut tidied = !expired.is_empty() || !aside.is_empty();
+        let mut tidied = buried || !aside.is_empty();
         if !aside.is_empty() {
             self.inner.intervene(aside).await?;
             let turns = self.inner.put_aside(self.trigger, &duty.flow, plan);
@@ -450,29 +456,30 @@ impl Inner {
         self: &Arc<Self>,
         claimed: Vec<Delivery>,
     ) -> (WithEvents, Result<(), StoreError>) {
-        let mut found = Vec::with_capacity(claimed.len());
+        let (mut found, mut back) = (Vec::with_capacity(claimed.len()), Vec::new());
         let (mut bytes, mut outcome) = (0, Ok(()));
         for delivery in claimed {
             if outcome.is_err() || (bytes > limits::MAX_BATCH_BYTES && !found.is_empty()) {
-                self.give_back(delivery).await;
+                back.push(delivery);
                 continue;
             }
             match self.parts.store.event(delivery.event).await {
                 Ok(Some(event)) => {
                     bytes += event.data.len();
                     if bytes > limits::MAX_BATCH_BYTES && !found.is_empty() {
-                        self.give_back(delivery).await;
+                        back.push(delivery);
                     } else {
                         found.push((delivery, Arc::new(event)));
                     }
                 }
                 Ok(None) | Err(StoreError::Damaged(_)) => self.bury(delivery).await,
                 Err(error) => {
-                    self.give_back(delivery).await;
+                    back.push(delivery);
                     outcome = Err(error);
                 }
             }
         }
+        self.give_back(back).await;
         (found, outcome)
     }
 }

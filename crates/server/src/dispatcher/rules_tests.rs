@@ -6,7 +6,7 @@ use wakeful_core::{
     flow::{Batch, BreakerRule, Debounce, Flow, KeyExpression, Outcome, Priority, Rate},
     limits,
     name::TriggerId,
-    port::{Delivery, Held, Intervention, Keys, Parked, Sink, Store, Transaction},
+    port::{Delivery, Held, Intervention, Keys, Parked, ReadyQuery, Sink, Store, Transaction},
 };
 
 use super::tests::{Bench, until};
@@ -65,17 +65,10 @@ async fn what_a_batch_left_out_is_not_in_flight() {
             size: 2,
             window: Duration::ZERO,
         }),
-        ..keyed()
+        ..Flow::default()
     });
     let (first, second) = (bench.stored(|_| ()).await, bench.stored(|_| ()).await);
     let inner = bench.inner();
-    until("the rate is not used up", || {
-        !inner
-            .plan(&first.trigger, &flow, std::slice::from_ref(&first))
-            .starts
-            .is_empty()
-    })
-    .await;
     let runs = [(first.id, &first.keys), (second.id, &second.keys)];
     let mut taken = inner.take(&first.trigger, &flow, &runs).unwrap();
     taken.only(&[second.id].into(), inner.now());
@@ -153,23 +146,21 @@ async fn a_page_of_batches_that_are_not_full_is_looked_at_again_in_time() {
     bench.set_flow(Flow {
         batch: Some(Batch {
             size: 2,
-            window: Duration::from_millis(500),
+            window: Duration::from_secs(2),
         }),
         ..keyed()
     });
-    let mut last = None;
     for n in 0..limits::QUEUE_HEADS {
         let rate = Some(n.to_string());
-        let stored = bench.stored(|new| {
-            new.keys = Keys {
-                rate,
-                ..Keys::default()
-            }
-        });
-        last = Some(stored.await);
+        bench
+            .stored(|new| {
+                new.keys = Keys {
+                    rate,
+                    ..Keys::default()
+                }
+            })
+            .await;
     }
-    let now = bench.inner().now();
-    assert!(now.since(last.unwrap().id.drawn_at()) < Duration::from_millis(500));
     bench.go_live(&bench.version("v1"));
     bench.dispatcher.wake_all().await.unwrap();
     until("it looks for what is behind them, and again", || {
@@ -197,4 +188,30 @@ async fn a_head_start_does_not_cut_short_the_wait_for_quiet() {
     let found = bench.store.delivery(receipt.runs[0]).await.unwrap();
     assert!(found.unwrap().ready_at >= before.plus(Duration::from_secs(10)));
     bench.workers.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn claims_are_given_back_together_and_keep_their_places() {
+    let bench = Bench::new();
+    let mut claimed = Vec::new();
+    for _ in 0..3 {
+        claimed.push(bench.stored(|new| new.claimed = true).await);
+    }
+    let trigger = claimed[0].trigger.clone();
+    let waiting = bench.stored(|_| ()).await;
+    let before = bench.commits();
+    bench.inner().give_back(claimed.clone()).await;
+    assert_eq!(bench.commits(), before + 1);
+    let query = ReadyQuery {
+        scope: waiting.scope.clone(),
+        trigger,
+        now: bench.inner().now(),
+        after: None,
+        limit: 10,
+    };
+    let queue = bench.store.ready(query).await.unwrap();
+    let expected: Vec<_> = claimed.iter().chain([&waiting]).map(|one| one.id).collect();
+    let runs: Vec<_> = queue.iter().map(|one| one.id).collect();
+    assert_eq!(runs, expected);
+    assert!(queue.iter().all(|one| one.attempts == 0));
 }

@@ -195,15 +195,30 @@ impl Inner {
         }
     }
 
-    /// A claim that led to nothing ends, uncharged.
-    pub(super) async fn give_back(self: &Arc<Self>, delivery: Delivery) {
-        let end = End::Retry {
-            at: self.now(),
-            charged: false,
-            alone: delivery.alone,
-            failure: None,
-        };
-        self.settle_with(&delivery, end, Prepared::default()).await;
+    /// Claims that led to nothing end, uncharged; each keeps its place in its queue.
+    pub(super) async fn give_back(self: &Arc<Self>, deliveries: Vec<Delivery>) {
+        for some in deliveries.chunks(limits::RELEASE_STEP) {
+            let back = |delivery: &Delivery| Settlement {
+                claim: delivery.claim(self.parts.store.epoch()),
+                end: End::Retry {
+                    at: delivery.ready_at,
+                    charged: false,
+                    alone: delivery.alone,
+                    failure: None,
+                },
+            };
+            let transaction = Transaction {
+                settlements: some.iter().map(back).collect(),
+                ..Transaction::default()
+            };
+            match self.insist(transaction).await {
+                Ok(committed) => drop(self.begin(Prepared::default(), committed)),
+                Err(error) => {
+                    let count = some.len();
+                    tracing::error!(count, %error, "claims could not be given back");
+                }
+            }
+        }
     }
 
     /// Writes down how a claim ended. True when that is on disk; otherwise the next start of the
