@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("workers", &["core"]),
     ("sources", &["core"]),
     ("toolchain", &["core"]),
+    ("typescript", &[]),
     ("simulation", &["core", "store"]),
     (
         "server",
@@ -22,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "workers",
             "sources",
             "toolchain",
+            "typescript",
         ],
     ),
 ];
