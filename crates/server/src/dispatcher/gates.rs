@@ -26,6 +26,8 @@ pub(super) struct Gates {
     began: Timestamp,
     all: Mutex<HashMap<TriggerId, Cell>>,
     pauses: Mutex<Vec<Pause>>,
+    /// Held from reading the pauses until all gates know them, so that nobody tells older ones.
+    reading: tokio::sync::Mutex<()>,
     /// The concurrency limits that the store was told of.
     limits: Mutex<HashMap<TriggerId, Option<u32>>>,
 }
@@ -94,6 +96,7 @@ impl Gates {
             began,
             all: Mutex::default(),
             pauses: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             limits: Mutex::default(),
         }
     }
@@ -290,9 +293,12 @@ impl Inner {
     }
 
     async fn read_pauses(self: &Arc<Self>) -> Result<(), StoreError> {
+        let reading = self.gates.reading.lock().await;
         let pauses = self.parts.store.pauses().await?;
         let ours = (pauses.into_iter()).filter(|pause| pause.scope == self.parts.scope);
-        for (trigger, turns) in self.gates.set_pauses(ours.collect()) {
+        let turns = self.gates.set_pauses(ours.collect());
+        drop(reading);
+        for (trigger, turns) in turns {
             self.follow(&trigger, turns).await;
         }
         Ok(())

@@ -5,10 +5,10 @@
 //! waits for the trigger and its rules agree, a delivery is born claimed and starts as soon as the
 //! commit returned. Everything else waits in the store, and a *feeder* per trigger with a backlog
 //! (`feeder`) claims what its *gate* (`gates`: pace, breaker, pauses) lets through as places become
-//! free (`place`). An attempt (`attempt`) ends in a settlement (`settle`, `insist`), committed together with
-//! what follows from it (`consequences`) and what its code has gathered (`effects`); the rules are those of `core::delivery` and
-//! `core::flow`. What people do by hand is in `operate` and `invoke`. Nothing here knows where
-//! events come from.
+//! free (`place`). An attempt (`attempt`) ends in a settlement (`settle`, `insist`), committed
+//! together with what follows from it (`consequences`) and what its code has gathered (`effects`);
+//! the rules are those of `core::delivery` and `core::flow`. What people do by hand is in `operate`
+//! and `invoke`. Nothing here knows where events come from.
 //!
 //! What is once begun with the store is never dropped half done: a caller may go away while its
 //! commit is with the writer, and what was committed must be started all the same.
