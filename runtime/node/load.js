@@ -14,7 +14,7 @@ const { lambdaEnv } = require('./styles/lambda-env');
 const { defineStreaming } = require('./styles/lambda-stream');
 const { native } = require('./styles/native');
 const { web } = require('./styles/web');
-const { enableTypeScript, fileOf, formatOf } = require('./typescript');
+const { enableTypeScript, fileOf, formatOf, placeError } = require('./typescript');
 
 /** As people write an export `handler`, and as compilers and bundlers do. */
 const LAMBDA_SIGNS = /\bexports?\b[^;]{0,2000}\bhandler\b|\bhandler:\s*\(\)\s*=>|\bawslambda\b/;
@@ -154,11 +154,20 @@ function packageType(file) {
   }
 }
 
+/** TypeScript, whose kind is known. */
+async function loadCompiled(file, format) {
+  try {
+    return await (format === 'module' ? importFile(file) : Module.createRequire(file)(file));
+  } catch (error) {
+    placeError(error, file);
+    throw error;
+  }
+}
+
 /** require() where it may serve, as it is the faster one; import() for the rest. */
 async function loadModule(file) {
   const compiled = formatOf(file);
-  if (compiled === 'module') return importFile(file);
-  if (compiled === 'commonjs') return Module.createRequire(file)(file);
+  if (compiled !== undefined) return loadCompiled(file, compiled);
   const extension = path.extname(file);
   const isModule = extension === '.mjs' || extension === '.mts';
   const isCommon = extension === '.cjs' || extension === '.cts';

@@ -2,11 +2,13 @@
 // TypeScript in a copy of a project: what was compiled is loaded instead of what was written, and
 // imports find it as `tsc` finds it. The server compiles (crates/typescript) and leaves an index.
 
+const fs = require('node:fs');
 const Module = require('node:module');
 const path = require('node:path');
 const { fileURLToPath, pathToFileURL } = require('node:url');
-const { Index } = require('./typescript-index');
 
+/** What the server leaves in a copy; typescript-index.js knows what is in it. */
+const INDEX = '.wakeful/typescript/index.json';
 /** What require() asks by, for files that are no .js. */
 const EXTENSIONS = ['.ts', '.tsx', '.mts', '.cts', '.jsx'];
 
@@ -14,6 +16,9 @@ let current = null;
 
 /** Before any of the user's code runs: does nothing where there is nothing that was compiled. */
 function enableTypeScript(root, shownRoot) {
+  if (!fs.existsSync(path.join(root, INDEX))) return;
+  // Functions in JavaScript do not wait for this.
+  const { Index } = require('./typescript-index');
   current = Index.read(root, shownRoot);
   if (current === null) return;
   mapStacks();
@@ -38,6 +43,16 @@ function mapStacks() {
 /** `'module'` or `'commonjs'` for a file that was compiled; undefined for all others. */
 function formatOf(file) {
   return current?.entryOf(file)?.format;
+}
+
+/** Loading `entry` ended with this error: says where it is, if V8 found it in what was compiled. */
+function placeError(error, entry) {
+  if (current === null) return;
+  try {
+    require('./typescript-errors').placeSyntaxError(error, current, entry);
+  } catch {
+    // The place is a help; without it the error stands.
+  }
 }
 
 /** The file that TypeScript means by a path that does not exist as it stands; undefined if none. */
@@ -102,4 +117,4 @@ function patchRequire() {
   }
 }
 
-module.exports = { enableTypeScript, formatOf, fileOf };
+module.exports = { enableTypeScript, formatOf, fileOf, placeError };

@@ -21,7 +21,7 @@ const DRIVER: &str = r"
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const [runtime, root, entry] = process.argv.slice(2);
-const { enableTypeScript, formatOf } = require(runtime);
+const { enableTypeScript, formatOf, placeError } = require(runtime);
 enableTypeScript(root, root);
 const file = path.join(root, entry);
 const show = (text) => String(text).replaceAll(pathToFileURL(root).href, '').replaceAll(root, '');
@@ -31,7 +31,10 @@ process.on('uncaughtException', (error) => {
 (async () => {
   if (/\.[cm]?js$/.test(entry)) return import(file);
   return formatOf(file) === 'module' ? import(file) : require('node:module').createRequire(file)(file);
-})().then((loaded) => globalThis.after?.(loaded));
+})().then((loaded) => globalThis.after?.(loaded), (error) => {
+  placeError(error, file);
+  throw error;
+});
 ";
 
 /// A folder with files, compiled.

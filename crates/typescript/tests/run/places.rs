@@ -77,6 +77,33 @@ fn mistakes_are_found_at_their_places() {
 }
 
 #[test]
+fn mistakes_that_only_the_engine_finds_have_places_too() {
+    for (text, place) in [
+        ("let a = 1;\nlet a = 2;", "/a.ts:6\nlet a = 2;\n    ^"),
+        (
+            "class A { m() { this.#x; } }",
+            "/a.ts:5\nclass A { m() { this.#x; } }\n",
+        ),
+        ("const r = /(/;", "/a.ts:5\nconst r = /(/;\n          ^"),
+    ] {
+        let text = format!("interface Long {{\n  a: string;\n}}\nexport {{}};\n{text}\n");
+        for package in ["{}", r#"{ "type": "module" }"#] {
+            let main = "import * as all from './a'; console.log(all);";
+            let copy = Copy::of(&[
+                ("main.ts", main),
+                ("a.ts", &text),
+                ("package.json", package),
+            ]);
+            let printed = copy.run("main.ts");
+            assert!(
+                printed.starts_with(place),
+                "{place} in {package}: {printed}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_mistake_in_a_file_that_nobody_imports_disturbs_nobody() {
     prints(
         &[
