@@ -52,6 +52,21 @@ function requestId(attempt) {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(12, 15)}-8${hex.slice(15)}00-000000000000`;
 }
 
+/**
+ * AWS SDKs send this along, so that whom the code calls knows which attempt called. Where several
+ * share the process nobody can tell.
+ */
+function setTrace(attempt) {
+  if (attempt.worker.attempts.size > 1) {
+    delete process.env._X_AMZN_TRACE_ID;
+    return;
+  }
+  const hex = (number) => number.toString(16).padStart(8, '0');
+  const run = hex(attempt.runHigh) + hex(attempt.runLow);
+  const seconds = hex(Math.floor(Date.now() / 1000));
+  process.env._X_AMZN_TRACE_ID = `Root=1-${seconds}-${run}${hex(attempt.number)};Parent=${run};Sampled=0`;
+}
+
 /** The context object; `invocation` takes the answers that are given through it, `clientContext` is the caller's. */
 function makeContext(attempt, invocation, clientContext) {
   const { settings } = attempt.worker;
@@ -87,4 +102,4 @@ function makeContext(attempt, invocation, clientContext) {
   return context;
 }
 
-module.exports = { lambdaEnv, makeContext, requestId };
+module.exports = { lambdaEnv, makeContext, requestId, setTrace };

@@ -4,7 +4,7 @@
 // Workers are not frozen between attempts: work that is left goes on after the answer.
 
 const { deliverResult, openBatch, parseEvent } = require('./events');
-const { makeContext, requestId } = require('./lambda-env');
+const { makeContext, requestId, setTrace } = require('./lambda-env');
 const { toLambdaBatch, toLambdaEvent } = require('./lambda-events');
 const { toGatewayEvent, sendGatewayResponse } = require('./lambda-http');
 const { PLAIN, PayloadStream, askedOf } = require('./lambda-invoke');
@@ -98,6 +98,7 @@ function call(fn, event, attempt, deliver, asked = PLAIN) {
   const invocation = new Invocation(attempt, deliver);
   const context = makeContext(attempt, invocation, asked.clientContext);
   invocation.context = context;
+  setTrace(attempt);
   let result;
   try {
     result = fn(event, context, (error, value) => invocation.callback(error, value));
@@ -120,6 +121,7 @@ function callStreaming(fn, event, attempt, stream, deliver, asked = PLAIN) {
   const invocation = new Invocation(attempt, deliver);
   const context = makeContext(attempt, invocation, asked.clientContext);
   for (const name of ['done', 'succeed', 'fail']) delete context[name];
+  setTrace(attempt);
   const end = whole(stream).catch((error) => {
     throw attempt.cancelled ?? error;
   });

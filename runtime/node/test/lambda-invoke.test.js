@@ -68,3 +68,15 @@ test('a caller that leaves ends the attempt', async (t) => {
   const { fail } = await worker.answer(stream);
   assert.match(fail.message, /caller went away/);
 });
+
+test('the environment names the attempt, while it is alone', async (t) => {
+  const worker = await lambda(t, `exports.handler = async ({ wait }) => {
+    if (wait) await new Promise((go) => setTimeout(go, 100));
+    return process.env._X_AMZN_TRACE_ID ?? null;
+  };`);
+  const trace = await worker.result(EVENT, { run: 0x0653706be8800001n, attempt: 2 });
+  assert.match(trace, /^Root=1-[0-9a-f]{8}-0653706be880000100000002;Parent=0653706be8800001;Sampled=0$/);
+  const first = worker.result({ ...EVENT, data: { wait: true } });
+  assert.equal(await worker.result(EVENT), null);
+  assert.equal(await first, null);
+});

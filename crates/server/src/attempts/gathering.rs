@@ -61,6 +61,8 @@ pub struct Attempt {
     served: Vec<(RunId, Lineage)>,
     cause: Lineage,
     callers: Vec<FunctionName>,
+    /// The function that runs, if it is known.
+    function: Option<FunctionName>,
     state: Mutex<State>,
     changed: Notify,
     over: CancellationToken,
@@ -117,10 +119,21 @@ impl Attempt {
             served: Vec::new(),
             cause,
             callers,
+            function: None,
             state: Mutex::default(),
             changed: Notify::new(),
             over: CancellationToken::new(),
         }
+    }
+
+    /// The same, of this function.
+    pub(super) fn of(self, function: Option<FunctionName>) -> Self {
+        Self { function, ..self }
+    }
+
+    /// Whether it is an attempt of this function.
+    pub fn is_of(&self, function: &FunctionName) -> bool {
+        self.function.as_ref() == Some(function)
     }
 
     /// Whether it serves deliveries: what it gathers applies when they are settled.

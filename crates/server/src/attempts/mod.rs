@@ -76,7 +76,9 @@ impl Attempts {
         key: AttemptKey,
         deliveries: impl IntoIterator<Item = (&'a Delivery, &'a Event)>,
     ) -> Underway {
+        let mut function = None;
         let served = deliveries.into_iter().map(|(delivery, event)| {
+            function = Some(delivery.function.clone());
             let cause = Lineage {
                 run: Some(delivery.id),
                 parent: Some(event.key),
@@ -85,18 +87,21 @@ impl Attempts {
             };
             (delivery.id, cause)
         });
-        self.enter(key, Attempt::serving(served.collect()))
+        let attempt = Attempt::serving(served.collect());
+        self.enter(key, attempt.of(function))
     }
 
-    /// A synchronous invocation begins. What it does is caused by `cause`; `callers` are the
-    /// functions that wait for it, the first one longest.
+    /// A synchronous invocation of `function` begins. What it does is caused by `cause`; `callers`
+    /// are the functions that wait for it, the first one longest.
     pub fn answering(
         &self,
         key: AttemptKey,
+        function: &FunctionName,
         cause: Lineage,
         callers: Vec<FunctionName>,
     ) -> Underway {
-        self.enter(key, Attempt::answering(cause, callers))
+        let attempt = Attempt::answering(cause, callers);
+        self.enter(key, attempt.of(Some(function.clone())))
     }
 
     fn enter(&self, key: AttemptKey, attempt: Attempt) -> Underway {

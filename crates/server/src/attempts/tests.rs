@@ -224,9 +224,10 @@ fn what_an_attempt_does_follows_from_its_event() {
 #[test]
 fn what_lingers_is_bounded() {
     let attempts = Attempts::default();
+    let function: FunctionName = "f".parse().unwrap();
     for run in 0..MOST_LINGERING + 10 {
         let run = RunId::from_raw(i64::try_from(run).unwrap());
-        drop(attempts.answering((run, 1), Lineage::default(), Vec::new()));
+        drop(attempts.answering((run, 1), &function, Lineage::default(), Vec::new()));
     }
     assert_eq!(attempts.len(), MOST_LINGERING);
 }

@@ -120,7 +120,8 @@ impl Dispatcher {
             }
         };
         let cause = caller.cause(run.id);
-        let underway = (inner.parts.attempts).answering((run.id, 1), cause, caller.waiting);
+        let attempts = &inner.parts.attempts;
+        let underway = attempts.answering((run.id, 1), &run.function, cause, caller.waiting);
         let call = slot.start(WorkerInvocation {
             run: run.id,
             attempt: 1,
@@ -145,7 +146,18 @@ impl Dispatcher {
         invocation: Invocation,
         asked: Asked,
     ) -> Result<Receipt, InvokeError> {
-        let arrival = self.invocation(&invocation, asked, &Caller::default())?;
+        self.invoke_async_from(invocation, asked, &Caller::default())
+            .await
+    }
+
+    /// The same, for a caller that is known.
+    pub async fn invoke_async_from(
+        &self,
+        invocation: Invocation,
+        asked: Asked,
+        caller: &Caller,
+    ) -> Result<Receipt, InvokeError> {
+        let arrival = self.invocation(&invocation, asked, caller)?;
         let submission = Submission {
             arrivals: vec![arrival],
             ..Submission::default()

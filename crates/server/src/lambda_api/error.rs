@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
-use wakeful_core::port::StoreError;
+use wakeful_core::{limits, port::StoreError};
 
 use super::{
     answer::{AnswerBody, whole},
@@ -57,6 +57,13 @@ pub(super) enum ApiError {
     /// A header, a parameter or a name is not what it must be.
     #[error("{0}")]
     InvalidParameter(String),
+    /// Functions wake each other without end.
+    #[error(
+        "the chain of invocations that led here is longer than {}: functions invoke each other in \
+         a loop",
+        limits::MAX_CHAIN
+    )]
+    Loop,
     /// The payload is no JSON.
     #[error("Could not parse request body into json: {0}")]
     InvalidContent(String),
@@ -123,6 +130,11 @@ impl ApiError {
                 StatusCode::BAD_REQUEST,
                 "InvalidParameterValueException",
                 "message",
+            ),
+            Self::Loop => (
+                StatusCode::BAD_REQUEST,
+                "RecursiveInvocationException",
+                "Message",
             ),
             Self::InvalidContent(_) | Self::Body(_) => (
                 StatusCode::BAD_REQUEST,

@@ -22,7 +22,7 @@ use super::{
     Admitted, Found, LambdaApi,
     answer::{AnswerBody, name_request, name_run, put, request_id, whole},
     error::ApiError,
-    failure,
+    failure, lineage,
     tail::Tail,
 };
 use crate::{
@@ -138,7 +138,7 @@ impl LambdaApi {
         let how = How::of(&admitted.head.headers)?;
         let tail = wants_tail(&admitted.head.headers)?;
         let found = self.callee(name, &admitted).await?;
-        let (invocation, caller) = called(&found, &admitted, how)?;
+        let (invocation, caller) = self.called(&found, &admitted, how)?;
         match how {
             How::RequestResponse => {
                 let begun = self.parts.dispatcher.begin(invocation, caller).await?;
@@ -148,7 +148,9 @@ impl LambdaApi {
             How::Event => {
                 let asked = asked(&admitted);
                 let dispatcher = &self.parts.dispatcher;
-                let receipt = dispatcher.invoke_async(invocation, asked).await?;
+                let receipt = dispatcher
+                    .invoke_async_from(invocation, asked, &caller)
+                    .await?;
                 Ok(accepted(&receipt))
             }
             How::DryRun => {
@@ -175,6 +177,46 @@ impl LambdaApi {
             let _ = tokio::time::timeout(patience, found.version.pool.load()).await;
         }
         Ok(found)
+    }
+
+    /// The invocation that a request asks for.
+    pub(super) fn called(
+        &self,
+        found: &Found,
+        admitted: &Admitted,
+        how: How,
+    ) -> Result<(Invocation, Caller), ApiError> {
+        let context = client_context(&admitted.head.headers)?;
+        let payload = match admitted.body.is_empty() {
+            true => Bytes::from_static(b"{}"),
+            false => admitted.body.clone(),
+        };
+        let mut extensions = Extensions::new();
+        let is_lambda = found.version.pool.style() == Some(Style::Lambda);
+        // Lambda too passes no client context to asynchronous invocations.
+        if is_lambda && how == How::RequestResponse {
+            extensions.insert(STREAM.to_owned(), Extension::Boolean(true));
+            if let Some(context) = context {
+                extensions.insert(CLIENT_CONTEXT.to_owned(), Extension::Text(context));
+            }
+        }
+        let invocation = Invocation {
+            function: found.name.clone(),
+            handler: None,
+            payload,
+        };
+        let origin = lineage::of(admitted, &self.parts.attempts);
+        if how == How::RequestResponse && origin.lineage.depth > limits::MAX_CHAIN {
+            return Err(ApiError::Loop);
+        }
+        let caller = Caller {
+            lineage: origin.lineage,
+            waiting: origin.waiting,
+            payload: Payload::Data,
+            extensions,
+            ..Caller::default()
+        };
+        Ok((invocation, caller))
     }
 
     async fn wait(&self, begun: Begun) -> Result<Outcome, ApiError> {
@@ -248,39 +290,6 @@ impl LambdaApi {
         };
         lines.of(outcome).await
     }
-}
-
-/// The invocation that a request asks for.
-pub(super) fn called(
-    found: &Found,
-    admitted: &Admitted,
-    how: How,
-) -> Result<(Invocation, Caller), ApiError> {
-    let context = client_context(&admitted.head.headers)?;
-    let payload = match admitted.body.is_empty() {
-        true => Bytes::from_static(b"{}"),
-        false => admitted.body.clone(),
-    };
-    let mut extensions = Extensions::new();
-    let is_lambda = found.version.pool.style() == Some(Style::Lambda);
-    // Lambda too passes no client context to asynchronous invocations.
-    if is_lambda && how == How::RequestResponse {
-        extensions.insert(STREAM.to_owned(), Extension::Boolean(true));
-        if let Some(context) = context {
-            extensions.insert(CLIENT_CONTEXT.to_owned(), Extension::Text(context));
-        }
-    }
-    let invocation = Invocation {
-        function: found.name.clone(),
-        handler: None,
-        payload,
-    };
-    let caller = Caller {
-        payload: Payload::Data,
-        extensions,
-        ..Caller::default()
-    };
-    Ok((invocation, caller))
 }
 
 /// The client context as JSON.

@@ -14,6 +14,7 @@ mod eventstream;
 mod failure;
 mod functions;
 mod invoke;
+mod lineage;
 mod reference;
 mod route;
 mod signature;
@@ -32,6 +33,7 @@ use wakeful_workers::Workers;
 pub use door::AwsDoor;
 
 use crate::{
+    attempts::Attempts,
     deploy::States,
     dispatcher::Dispatcher,
     gateway::{Memory, linger},
@@ -55,6 +57,8 @@ pub struct Parts {
     pub live: LiveCell,
     /// Runs functions.
     pub dispatcher: Dispatcher,
+    /// The attempts that run, some of which call.
+    pub attempts: Attempts,
     /// Knows what must not be shown.
     pub recorder: Recorder,
     /// Where the log lines of runs are.

@@ -15,7 +15,7 @@ use super::{
     answer::{AnswerBody, BodyError, name_run, put, streamed},
     error::ApiError,
     eventstream::{CONTENT_TYPE, event},
-    invoke::{EXECUTED_VERSION, How, Outcome, UNHANDLED, called, or_null, wants_tail},
+    invoke::{EXECUTED_VERSION, How, Outcome, UNHANDLED, or_null, wants_tail},
 };
 use crate::{
     control::Invoked,
@@ -56,7 +56,7 @@ impl LambdaApi {
         }
         let tail = wants_tail(&admitted.head.headers)?;
         let found = self.callee(name, &admitted).await?;
-        let (invocation, caller) = called(&found, &admitted, How::RequestResponse)?;
+        let (invocation, caller) = self.called(&found, &admitted, How::RequestResponse)?;
         let begun = self.parts.dispatcher.begin(invocation, caller).await?;
         let started = Instant::now();
         let (run, version, step) = match begun {

@@ -227,6 +227,7 @@ impl Server {
         LambdaApi::new(lambda_api::Parts {
             live: self.live.clone(),
             dispatcher: self.dispatcher.clone(),
+            attempts: self.attempts.clone(),
             recorder: self.recorder.clone(),
             history: self.ground.history.clone(),
             vault: Arc::clone(&self.ground.vault),

@@ -163,8 +163,8 @@ assert first[1]["x-wakeful-run"] == second[1]["x-wakeful-run"], (first, second)
 
 # Functions as they stand.
 names = [one["FunctionName"] for page in client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 3}) for one in page["Functions"]]
-assert names == sorted(names) and len(names) == 18 and {"echo", "web", "broken"} <= set(names), names
-assert len(client.list_functions()["Functions"]) == 18 and client.list_functions(MaxItems=4)["NextMarker"] == names[3]
+assert names == sorted(names) and len(names) == 19 and {"echo", "web", "broken"} <= set(names), names
+assert len(client.list_functions()["Functions"]) == 19 and client.list_functions(MaxItems=4)["NextMarker"] == names[3]
 refused("InvalidParameterValueException", 400, lambda: client.list_functions(Marker="x", MaxItems=10_001))
 got = client.get_function(FunctionName="slow")
 assert got["Concurrency"] == {"ReservedConcurrentExecutions": 1000}, got

@@ -67,3 +67,37 @@ fn in_dev_a_function_may_what_it_did_not_declare_and_is_told() {
             .then_some(())
     });
 }
+
+#[test]
+fn functions_that_invoke_each_other_without_end_are_stopped() {
+    let project = project();
+    let server = project.serve();
+    let out = project.path().join("out.json");
+    let start = |how: &str, payload: &str| {
+        let arguments = [
+            "invoke",
+            out.to_str().unwrap(),
+            "--cli-read-timeout",
+            "0",
+            "--function-name",
+            "loops",
+            "--invocation-type",
+            how,
+            "--payload",
+            payload,
+        ];
+        let output = aws(&server, &arguments);
+        assert!(output.status.success(), "{output:?}");
+    };
+    start("Event", r#"{"wait":false}"#);
+    let dead = server.until("the end of the loop", || server.runs("loops", "dead").pop());
+    let message = dead["failure"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("functions wake each other in a loop"),
+        "{message}"
+    );
+    assert_eq!(server.runs("loops", "succeeded").len(), 17);
+    start("RequestResponse", r#"{"wait":true}"#);
+    let answer = std::fs::read_to_string(out).unwrap();
+    assert_eq!(answer, r#""RecursiveInvocationException""#);
+}

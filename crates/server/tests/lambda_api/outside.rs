@@ -60,7 +60,7 @@ fn the_aws_command_line_invokes_and_lists() {
         &["list-functions", "--query", "Functions[].FunctionName"],
     );
     let names: Vec<String> = serde_json::from_slice(&listed.stdout).unwrap();
-    assert_eq!(names.len(), 18);
+    assert_eq!(names.len(), 19);
     let refused = aws(&server, &["delete-function", "--function-name", "echo"]);
     let says = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(says.contains("UnknownOperationException"), "{says}");
@@ -71,7 +71,8 @@ fn what_nobody_waits_for_is_retried_and_its_failure_told() {
     let project = project();
     let server = project.serve();
     let out = project.path().join("out.json");
-    let payload = r#"{"what":"mend"}"#;
+    // In the shape of a CloudEvent, which is nothing special to Lambda.
+    let payload = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","what":"mend"}"#;
     let asked = [
         "invoke",
         out.to_str().unwrap(),

@@ -43,9 +43,12 @@ concurrency = 1
 [function.caller]
 access = { function = ["echo", "stream"], bucket.notes = "write" }
 [function.nosy]
+[function.loops]
+timeout = "5m"
+access = { function = ["loops"] }
 "#;
 
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 19] = [
     (
         "functions/echo.js",
         "exports.handler = async (event, context) => {
@@ -126,6 +129,16 @@ const FILES: [(&str, &str); 18] = [
     ),
     ("functions/caller.js", CALLER),
     ("functions/nosy.js", CALLER),
+    (
+        "functions/loops.js",
+        "const { LambdaClient, InvokeCommand } = require('@aws-sdk/client-lambda');
+const client = new LambdaClient({});
+exports.handler = async ({ wait }) => {
+  const asked = { FunctionName: 'loops', InvocationType: wait ? 'RequestResponse' : 'Event', Payload: JSON.stringify({ wait }) };
+  const { Payload } = await client.send(new InvokeCommand(asked)).catch((error) => ({ Payload: JSON.stringify(error.name) }));
+  return wait ? JSON.parse(Buffer.from(Payload)) : 'again';
+};",
+    ),
 ];
 
 /// Knows nothing but the environment.

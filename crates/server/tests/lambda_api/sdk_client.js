@@ -67,7 +67,7 @@ async function main() {
 
   const names = [];
   for await (const page of paginateListFunctions({ client, pageSize: 5 }, {})) names.push(...page.Functions.map((one) => one.FunctionName));
-  assert.equal(names.length, 18);
+  assert.equal(names.length, 19);
   const { Configuration } = await client.send(new GetFunctionCommand({ FunctionName: 'echo' }));
   assert.equal(Configuration.State, 'Active');
   assert.equal((await client.send(new ListFunctionsCommand({ MaxItems: 1 }))).NextMarker, names[0]);
