@@ -221,3 +221,22 @@ fn stacks_name_the_lines_of_the_user() {
     }
     assert!(!shown.contains(".wakeful/versions"), "{shown}");
 }
+
+#[test]
+fn the_example_keeps_notes() {
+    let project = Project::example("typescript");
+    let server = project.dev();
+    assert_eq!(server.curl("/notes", &[]), (200, "[]".into()));
+    let json = ["--header", "content-type: application/json", "--data"];
+    let add = |note: &str| server.curl("/notes", &[&json[..], &[note]].concat());
+    let calm = r#"{"text":"<b> & co","mood":"calm"}"#;
+    assert_eq!(add(r#"{ "text": "<b> & co" }"#), (201, calm.into()));
+    assert_eq!(add(r#"{ "text": "x", "mood": "cross" }"#).0, 400);
+    assert_eq!(server.curl("/notes", &[]), (200, format!("[{calm}]")));
+    let page = server.curl("/", &[]).1;
+    let item = r#"<ul><li class="calm">&lt;b&gt; &amp; co</li></ul>"#;
+    assert!(page.contains(item), "{page}");
+    // What editors complete `import { db } from 'wakeful'` by.
+    let types = std::fs::read_to_string(project.path().join(".wakeful/types/wakeful.d.ts"));
+    assert!(types.unwrap().contains("export const db"));
+}

@@ -45,6 +45,6 @@ pub use invocation::{Batched, HttpRequest, Invocation, What};
 pub use observer::{Ended, Observer, WorkerEvent, WorkerInfo, WorkerState};
 pub use options::{Limit, Options, VersionSpec};
 pub use pool::{LoadedInfo, Pool, PoolStats, Reserve, ReserveError, Slot};
-pub use runtime::install_runtime;
+pub use runtime::{install_runtime, module_types};
 pub use wakeful_core::delivery::{Failure, FailureKind};
 pub use workers::Workers;

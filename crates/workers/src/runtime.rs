@@ -1,6 +1,7 @@
 //! The JavaScript side, embedded in the binary and unpacked where Node can read it.
 
 use std::{
+    borrow::Cow,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -49,6 +50,11 @@ pub fn install_runtime(folder: &Path) -> io::Result<PathBuf> {
         Err(error) => Err(error),
         Ok(()) => Ok(bootstrap),
     }
+}
+
+/// The types of the `wakeful` module, for editors: the text of a `.d.ts` file.
+pub fn module_types() -> Cow<'static, [u8]> {
+    NodeFiles::get("wakeful.d.ts").map_or_else(Cow::default, |file| file.data)
 }
 
 /// Twelve hexadecimal digits that change with any embedded file.

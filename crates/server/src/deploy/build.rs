@@ -20,6 +20,7 @@ use super::{
     packages::Packages,
     relevance::Relevance,
     snapshot::{Snapshot, SnapshotError, Snapshots},
+    types::write_types,
 };
 use crate::{
     live::{Live, MAX_WAITING, Version, handlers_of},
@@ -80,8 +81,12 @@ pub enum BuildError {
 pub type PackageReports = Vec<Result<PackageReport, PackageError>>;
 
 impl Builder {
-    /// A builder that has made nothing yet. Copies of code that an earlier server left are removed.
+    /// A builder that has made nothing yet. Copies of code that an earlier server left are removed;
+    /// in `dev`, editors get types.
     pub fn new(options: BuilderOptions) -> Result<Self, SnapshotError> {
+        if options.mode == Mode::Dev {
+            write_types(&options.data);
+        }
         let folder = options.data.join("versions");
         let snapshots = Snapshots::open(options.relevance.clone(), &folder)?;
         Ok(Self {

@@ -17,6 +17,7 @@ mod reload;
 mod report;
 mod snapshot;
 mod states;
+mod types;
 mod watch;
 
 pub use build::{BuildError, Builder, BuilderOptions};
