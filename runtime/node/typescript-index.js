@@ -33,7 +33,7 @@ class Index {
     this.root = fs.realpathSync(root);
     /** Node names files by where they really are; the server may come by a link. */
     this.prefixes = [this.root + path.sep, path.resolve(root) + path.sep];
-    this.shownRoot = shownRoot ? path.resolve(shownRoot) : this.root;
+    this.shownRoot = shownRoot ? real(path.resolve(shownRoot)) : this.root;
     this.files = new Map(Object.entries(files));
     // The nearest one applies.
     this.configs = configs.sort((a, b) => b.folder.length - a.folder.length);
@@ -188,6 +188,15 @@ function bestMatch(patterns, name) {
     }
   }
   return best;
+}
+
+function real(folder) {
+  try {
+    return fs.realpathSync(folder);
+  } catch {
+    // Nothing leads there then.
+    return folder;
+  }
 }
 
 function isFile(file) {

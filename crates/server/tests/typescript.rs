@@ -240,3 +240,36 @@ fn the_example_keeps_notes() {
     let types = std::fs::read_to_string(project.path().join(".wakeful/types/wakeful.d.ts"));
     assert!(types.unwrap().contains("export const db"));
 }
+
+#[test]
+fn packages_of_a_workspace_may_be_typescript() {
+    let project = Project::of(&[
+        ("wakeful.toml", MANIFEST),
+        (
+            "functions/a.ts",
+            "import { word } from '@own/words';\nexport const get = (_: unknown, res: any): void => res.send(word());\n",
+        ),
+        (
+            "packages/words/package.json",
+            r#"{ "name": "@own/words", "main": "src/index.ts" }"#,
+        ),
+        (
+            "packages/words/src/index.ts",
+            "import { Word } from './word';\nexport const word = (): string => Word.It;\n",
+        ),
+        (
+            "packages/words/src/word.ts",
+            "export enum Word { It = 'first' }\n",
+        ),
+    ]);
+    let packages = project.path().join("node_modules/@own");
+    std::fs::create_dir_all(&packages).unwrap();
+    std::os::unix::fs::symlink("../../packages/words", packages.join("words")).unwrap();
+    let server = project.dev();
+    until_answers(&server, "first");
+    project.write(
+        "packages/words/src/word.ts",
+        "export enum Word { It = 'second' }\n",
+    );
+    until_answers(&server, "second");
+}

@@ -55,14 +55,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Names the code below a folder of the project alone.
+    /// Names the code below a folder of the project alone, with what all TypeScript is compiled by.
     pub fn hash_below(&self, folder: &Path) -> String {
         let folder = plain(folder);
-        let below = self
-            .files
-            .iter()
-            .filter(|(path, _)| path.starts_with(&folder));
-        tree_hash(below)
+        let counts = |path: &Path| path.starts_with(&folder) || configures(path);
+        tree_hash(self.files.iter().filter(|(path, _)| counts(path)))
     }
 }
 
@@ -177,6 +174,12 @@ impl Snapshots {
 fn plain(path: &Path) -> PathBuf {
     let named = |part: &Component<'_>| *part != Component::CurDir;
     path.components().filter(named).collect()
+}
+
+/// Whether it is a `tsconfig.json`, or a name that people give to what one extends.
+fn configures(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("tsconfig") && name.ends_with(".json"))
 }
 
 fn tree_hash<'a>(files: impl Iterator<Item = &'a (PathBuf, Hash)>) -> String {

@@ -121,6 +121,22 @@ fn a_folder_has_a_name_of_its_own() {
     let third = scene.take();
     assert_ne!(second.hash_below(own), third.hash_below(own));
     assert_eq!(third.hash_below(Path::new(".")), third.hash);
+    scene.write("tsconfig.base.json", "{}");
+    let fourth = scene.take();
+    assert_ne!(third.hash_below(own), fourth.hash_below(own));
+}
+
+#[test]
+fn typescript_lies_in_a_copy_as_it_was_written_and_as_it_runs() {
+    let mut scene = scene();
+    scene.write("lib/shared.ts", "export const a: number = 1;");
+    let copy = scene.take();
+    assert_eq!(text(&copy, "lib/shared.ts"), "export const a: number = 1;");
+    let folder = copy.root.join(wakeful_typescript::FOLDER);
+    let index = fs::read_to_string(folder.join("index.json")).unwrap();
+    assert!(index.contains("\"lib/shared.ts\":\"commonjs\""), "{index}");
+    let compiled = fs::read_to_string(folder.join("files/lib/shared.ts.js")).unwrap();
+    assert!(compiled.contains("const a = 1;"), "{compiled}");
 }
 
 #[test]
