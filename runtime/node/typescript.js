@@ -22,12 +22,14 @@ function enableTypeScript(root, shownRoot) {
   current = Index.read(root, shownRoot);
   if (current === null) return;
   mapStacks();
+  // Also with hooks: require.resolve() asks them from Node 24 on only.
+  patchResolve();
   if (typeof Module.registerHooks === 'function') {
     Module.registerHooks({ resolve, load });
     return;
   }
   // Older versions of Node: require() by its own functions, imports by a thread.
-  patchRequire();
+  patchExtensions();
   Module.register(pathToFileURL(path.join(__dirname, 'typescript-thread.js')).href, { data: { root, shownRoot } });
 }
 
@@ -90,7 +92,7 @@ function parentFile(url) {
   return url.startsWith('file:') ? fileURLToPath(url.replace(/[?#].*$/, '')) : undefined;
 }
 
-function patchRequire() {
+function patchResolve() {
   const original = Module._resolveFilename;
   Module._resolveFilename = function resolveFilename(request, parent, ...rest) {
     return current.resolve(request, parent?.filename ?? undefined, () => original.call(this, request, parent, ...rest), {
@@ -98,6 +100,9 @@ function patchRequire() {
       fileOf: (result) => result,
     });
   };
+}
+
+function patchExtensions() {
   for (const extension of EXTENSIONS) {
     const usual = Module._extensions[extension] ?? Module._extensions['.js'];
     Module._extensions[extension] = (module, filename) => {
