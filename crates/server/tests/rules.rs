@@ -357,6 +357,50 @@ fn a_breaker_opens_probes_and_closes() {
 }
 
 #[test]
+fn a_breaker_goes_on_trying_when_what_it_tries_dies() {
+    let project = project(
+        "breaker = { failures = 2, retry_after = \"1s\", retry_most = \"1s\" }\n\
+         retry = { max_attempts = 1 }",
+    );
+    let server = project.dev();
+    for number in 0..6 {
+        send(
+            &server,
+            "work.a",
+            &format!(r#"{{"id":"{number}","fail":99}}"#),
+        );
+    }
+    let lines = until_lines(&server, &project, "begin", 6);
+    let begins: Vec<u64> = (lines.iter().filter(|line| line.is("begin")))
+        .map(|line| line.at)
+        .collect();
+    let last = begins.len() - 1;
+    let gaps: Vec<u64> = (begins.len() - 3..=last)
+        .map(|n| begins[n] - begins[n - 1])
+        .collect();
+    assert!(gaps.iter().all(|gap| (900..5000).contains(gap)), "{gaps:?}");
+}
+
+#[test]
+fn what_was_left_out_as_a_repetition_is_left_out_of_a_replay() {
+    let project = project("dedup = \"data.id\"");
+    let server = project.dev();
+    send(&server, "work.a", r#"{"id":"a"}"#);
+    send(&server, "work.a", r#"{"id":"a"}"#);
+    until_lines(&server, &project, "end", 1);
+    let told = server.json(&[
+        "replay",
+        "--since",
+        "1h",
+        "--function",
+        "worker",
+        "--dry-run",
+    ]);
+    assert_eq!(told["replayed"], 1, "{told}");
+    assert_eq!(told["left_out"]["repetitions"], 1, "{told}");
+}
+
+#[test]
 fn a_pause_survives_a_restart_and_resume_lets_everything_go() {
     let project = project("concurrency_key = { key = \"data.lane\", limit = 5 }");
     let server = project.dev();

@@ -12,7 +12,7 @@ use wakeful_core::{
     filter::{EventView, Pattern},
     id::EventId,
     name::{FunctionName, TriggerId},
-    port::{Arrival, EventsQuery, Submission, Target},
+    port::{Arrival, Ended, EventsQuery, Submission, Target},
     routing::{Triggers, judge},
     time::Timestamp,
 };
@@ -162,13 +162,37 @@ impl Tools {
             page = next_page(page, &events);
             let mut batch = Vec::new();
             for event in &events {
-                tally.look(&replay, &triggers, event, &mut batch);
+                let repeats = self.repeats(&replay, &triggers, event).await?;
+                tally.look(&replay, &triggers, (event, repeats), &mut batch);
             }
             if let Err(error) = self.submit_replays(&replay, batch, &mut tally).await {
                 return tally.stopped(&triggers, error);
             }
         }
         tally.done(&replay, &triggers)
+    }
+
+    /// Whether all triggers that an event would be replayed for left it out as a repetition when it
+    /// came: replaying it would do twice what was meant once.
+    async fn repeats(
+        &self,
+        replay: &Replay,
+        triggers: &Triggers,
+        event: &Result<Event, EventId>,
+    ) -> Result<bool, ToolError> {
+        let Ok(event) = event else { return Ok(false) };
+        let Verdict::For(wanted) = replay.verdict(triggers, event) else {
+            return Ok(false);
+        };
+        if replay.again {
+            return Ok(false);
+        }
+        let endings = self.control.store.endings(event.key).await?;
+        let left_out = |trigger: &TriggerId| {
+            let mut endings = endings.iter();
+            endings.any(|one| one.trigger == *trigger && matches!(one.how, Ended::Duplicate(_)))
+        };
+        Ok(wanted.iter().all(left_out))
     }
 
     async fn submit_replays(
@@ -238,7 +262,7 @@ impl Tally {
         &mut self,
         replay: &Replay,
         triggers: &Triggers,
-        event: &Result<Event, EventId>,
+        (event, repeats): (&Result<Event, EventId>, bool),
         batch: &mut Vec<(EventId, Arrival)>,
     ) {
         if self.taken >= replay.limit {
@@ -257,6 +281,7 @@ impl Tally {
         };
         match replay.verdict(triggers, event) {
             Verdict::Left(counter) => *counter(&mut self.report.left_out) += 1,
+            Verdict::For(_) if repeats => self.report.left_out.repetitions += 1,
             Verdict::For(wanted) => {
                 let mut arrival = again(event, replay.target(), replay.begin);
                 if let Some(pace) = replay.pace {

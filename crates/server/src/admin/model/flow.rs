@@ -172,6 +172,8 @@ pub struct LeftOut {
     /// Functions published them. When nothing narrows a replay down, what caused them is replayed
     /// and brings them forth again.
     pub caused: u64,
+    /// All triggers that want them left them out as repetitions when they came.
+    pub repetitions: u64,
     /// They cannot be read back.
     pub damaged: u64,
 }

@@ -104,6 +104,10 @@ fn left_out(out: &mut Out, left: &LeftOut) -> Result<(), CliError> {
             left.caused,
             "that functions published: what caused them brings them forth again",
         ),
+        (
+            left.repetitions,
+            "that were left out as repetitions when they came (--again replays them too)",
+        ),
         (left.damaged, "damaged on disk"),
     ];
     for (count, what) in lines {
