@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::support::Server;
@@ -17,8 +18,16 @@ fn folder() -> PathBuf {
     folder
 }
 
+/// Tests run side by side, and each asks for what it needs: one of them installs it.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A program of the virtual environment: `python`, `aws`.
 fn pip(program: &str) -> PathBuf {
+    let _alone = alone();
     let venv = folder().join("pip");
     let python = venv.join("bin/python");
     let mut check = Command::new(&python);
@@ -34,13 +43,18 @@ fn pip(program: &str) -> PathBuf {
 
 /// The folder `node_modules` that holds AWS SDK v3.
 pub fn node_modules() -> PathBuf {
+    let _alone = alone();
     let folder = folder().join("npm");
     let modules = folder.join("node_modules");
-    if !modules.join("@aws-sdk/client-lambda/package.json").exists() {
+    // Written last: an installation that was cut off is begun anew.
+    let complete = folder.join("complete");
+    if std::fs::read_to_string(&complete).ok().as_deref() != Some(NPM) {
+        let _ = std::fs::remove_dir_all(&modules);
         std::fs::create_dir_all(&folder).unwrap();
         let mut install = Command::new("npm");
         install.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
         run(install.arg("--prefix").arg(&folder).arg(NPM));
+        std::fs::write(complete, NPM).unwrap();
     }
     modules
 }
