@@ -64,10 +64,25 @@ function fileOf(wanted) {
 
 function resolve(specifier, context, next) {
   const parent = parentFile(context.parentURL);
-  return current.resolve(specifier, parent, () => next(specifier, context), {
+  return current.resolve(specifier, parent, () => usual(specifier, context, next, parent), {
     found: (file, suffix) => answer(file, suffix, context),
     fileOf: (result) => parentFile(result.url),
   });
+}
+
+/**
+ * Node's own answer. What was written as `import` and became require() also finds packages that
+ * can only be imported: require() takes their modules.
+ */
+function usual(specifier, context, next, parent) {
+  try {
+    return next(specifier, context);
+  } catch (error) {
+    const requires = context.conditions?.includes('require') && parent !== undefined && formatOf(parent) === 'commonjs';
+    if (error?.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED' || !requires) throw error;
+    const conditions = context.conditions.map((one) => (one === 'require' ? 'import' : one));
+    return next(specifier, { ...context, conditions });
+  }
 }
 
 function answer(file, suffix, context) {

@@ -79,12 +79,11 @@ impl Copy {
 
     /// What Node prints when it runs a file.
     pub fn run(&self, entry: &str) -> String {
-        let node = std::env::var("NODE").unwrap_or_else(|_| "node".into());
         let runtime =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runtime/node/typescript.js");
         let driver = self.folder.path().join("driver.js");
         fs::write(&driver, DRIVER).unwrap();
-        let output = Command::new(node)
+        let output = Command::new(node())
             .arg("--no-warnings")
             .arg(driver)
             .arg(runtime)
@@ -96,6 +95,17 @@ impl Copy {
         let [out, err] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
         format!("{out}{err}").trim_end().to_owned()
     }
+}
+
+fn node() -> String {
+    std::env::var("NODE").unwrap_or_else(|_| "node".into())
+}
+
+/// Whether Node resolves by hooks in the same thread, as from 22.15 on.
+pub fn has_hooks() -> bool {
+    let script = "process.exit(typeof require('node:module').registerHooks === 'function' ? 0 : 1)";
+    let status = Command::new(node()).args(["-e", script]).status();
+    status.unwrap().success()
 }
 
 /// Runs the first file.

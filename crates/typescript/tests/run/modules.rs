@@ -1,6 +1,6 @@
 //! ES modules and CommonJS.
 
-use super::prints;
+use super::{has_hooks, prints};
 
 #[test]
 fn the_nearest_package_decides() {
@@ -259,4 +259,33 @@ fn imports_of_types_only_go() {
         ],
         "kept\nmain",
     );
+}
+
+#[test]
+fn packages_that_can_only_be_imported_are_found_by_either_kind() {
+    for (package, needs_hooks) in [("{}", true), (r#"{ "type": "module" }"#, false)] {
+        // Before Node 22.15, require() finds what can be required.
+        if needs_hooks && !has_hooks() {
+            continue;
+        }
+        prints(
+            &[
+                (
+                    "main.ts",
+                    "import only, { named } from 'only'; import { deep } from 'only/deep'; console.log(only, named, deep);",
+                ),
+                ("package.json", package),
+                (
+                    "node_modules/only/package.json",
+                    r#"{ "type": "module", "exports": { ".": { "import": { "types": "./index.d.ts", "default": "./index.js" } }, "./deep": { "import": "./deep.js" } } }"#,
+                ),
+                (
+                    "node_modules/only/index.js",
+                    "export default 'd'; export const named = 'n';",
+                ),
+                ("node_modules/only/deep.js", "export const deep = 'deep';"),
+            ],
+            "d n deep",
+        );
+    }
 }
