@@ -2,7 +2,7 @@
 
 use super::pauses::flags;
 use crate::admin::model::{
-    Advice, FunctionStateWord, QueueReport, TriggerQueue, Trouble, Wait, WaitKind,
+    Advice, FunctionStateWord, PauseInfo, QueueReport, TriggerQueue, Trouble, Wait, WaitKind,
 };
 
 /// That nothing is wrong.
@@ -36,11 +36,12 @@ pub(super) fn of(report: &QueueReport) -> Advice {
     }
 }
 
-const MENDED_BY_HAND: [WaitKind; 4] = [
+const MENDED_BY_HAND: [WaitKind; 5] = [
     WaitKind::Version,
     WaitKind::Pause,
     WaitKind::Worker,
     WaitKind::Blocked,
+    WaitKind::Gone,
 ];
 const PASSING: [WaitKind; 6] = [
     WaitKind::Breaker,
@@ -53,8 +54,12 @@ const PASSING: [WaitKind; 6] = [
 
 fn about(report: &QueueReport, queue: &TriggerQueue, wait: &Wait) -> Advice {
     match wait.kind {
-        WaitKind::Version | WaitKind::Pause | WaitKind::Worker | WaitKind::Blocked => {
-            let (text, command) = mend(report, wait);
+        WaitKind::Version
+        | WaitKind::Gone
+        | WaitKind::Pause
+        | WaitKind::Worker
+        | WaitKind::Blocked => {
+            let (text, command) = mend(report, queue, wait);
             Advice {
                 trouble: Trouble::Standing,
                 text: text.to_owned(),
@@ -70,11 +75,15 @@ fn about(report: &QueueReport, queue: &TriggerQueue, wait: &Wait) -> Advice {
 }
 
 /// What somebody has to do.
-fn mend(report: &QueueReport, wait: &Wait) -> (&'static str, String) {
+fn mend(report: &QueueReport, queue: &TriggerQueue, wait: &Wait) -> (&'static str, String) {
     let function = &report.function;
     match wait.kind {
         WaitKind::Pause => {
-            let pause = report.pauses.iter().find(|pause| pause.key == wait.key);
+            let holds = |pause: &&PauseInfo| {
+                let trigger = pause.trigger.as_ref();
+                pause.key == wait.key && trigger.is_none_or(|id| *id == queue.trigger)
+            };
+            let pause = report.pauses.iter().find(holds);
             let trigger = pause.and_then(|pause| pause.trigger.as_ref());
             let flags = flags(function, trigger.map(|id| id.as_str()), wait.key.as_deref());
             (
@@ -82,6 +91,11 @@ fn mend(report: &QueueReport, wait: &Wait) -> (&'static str, String) {
                 format!("wakeful resume {flags}"),
             )
         }
+        WaitKind::Gone => (
+            "A trigger was renamed or removed: what is owed under its old name waits until it is \
+             back, or grows too old and can be discarded as a dead letter.",
+            format!("wakeful runs --function {function} --state queued"),
+        ),
         WaitKind::Worker => (
             "No worker process could be started: mend that, and what waits runs by itself.",
             format!("wakeful logs --function {function}"),
@@ -113,7 +127,9 @@ const fn passes(kind: WaitKind) -> &'static str {
         WaitKind::Concurrency | WaitKind::Order => {
             "They wait for others with the same key, and go on as those end."
         }
-        _ => "What waits has its time: a retry, or a delay that was asked for.",
+        _ => {
+            "What waits has its time: a retry, a delay that was asked for, or a redrive at a rate."
+        }
     }
 }
 
@@ -133,7 +149,8 @@ fn look(report: &QueueReport, queue: &TriggerQueue, kind: WaitKind) -> Option<St
             None => runs("running"),
         }),
         WaitKind::Concurrency | WaitKind::Order => Some(runs("running")),
-        _ => (queue.census.queued > 0).then(|| runs("retrying")),
+        _ => (queue.census.queued > 0)
+            .then(|| format!("wakeful runs --function {}", report.function)),
     }
 }
 
@@ -161,13 +178,11 @@ fn unheld(report: &QueueReport) -> Advice {
         sum(|queue| queue.census.waiting()),
         sum(|queue| queue.census.dead),
     ) {
+        (0, dead) if !report.pauses.is_empty() => paused(report, dead),
         (0, 0) => nothing(),
         (0, dead) => Advice {
             trouble: Trouble::Standing,
-            text: match dead {
-                1 => "Nothing waits, but there is 1 dead letter.".to_owned(),
-                dead => format!("Nothing waits, but there are {dead} dead letters."),
-            },
+            text: format!("Nothing waits, but there {}.", dead_letters(dead)),
             command: Some(format!("wakeful dead list --function {function}")),
         },
         _ => Advice {
@@ -175,5 +190,47 @@ fn unheld(report: &QueueReport) -> Advice {
             text: "Nothing holds it: the queue is moving.".to_owned(),
             command: Some(format!("wakeful runs --function {function}")),
         },
+    }
+}
+
+fn dead_letters(count: u64) -> String {
+    match count {
+        1 => "is 1 dead letter".to_owned(),
+        count => format!("are {count} dead letters"),
+    }
+}
+
+/// Something of it is paused, and nothing came in since.
+fn paused(report: &QueueReport, dead: u64) -> Advice {
+    let Some(pause) = report.pauses.first() else {
+        return nothing();
+    };
+    let what = match (&pause.key, &pause.trigger) {
+        (Some(key), _) => format!("the key `{key}`"),
+        (None, Some(trigger)) => format!("the trigger `{trigger}`"),
+        (None, None) => "the function".to_owned(),
+    };
+    let others = match report.pauses.len() - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    let why = match pause.why.as_str() {
+        "" => String::new(),
+        why => format!(": {why}"),
+    };
+    let dead = match dead {
+        0 => String::new(),
+        dead => format!(" There {}.", dead_letters(dead)),
+    };
+    let trigger = pause.trigger.as_ref().map(|id| id.as_str());
+    let flags = flags(&report.function, trigger, pause.key.as_deref());
+    Advice {
+        trouble: Trouble::Standing,
+        text: format!(
+            "Nothing waits yet, but {what} is paused by hand since {}{others}{why}. What comes in \
+             waits until it is resumed.{dead}",
+            pause.since
+        ),
+        command: Some(format!("wakeful resume {flags}")),
     }
 }

@@ -18,6 +18,7 @@ mod publish;
 mod replay;
 mod runs;
 mod select;
+mod stranded;
 mod waits;
 mod why;
 

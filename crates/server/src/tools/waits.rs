@@ -67,21 +67,18 @@ impl Tools {
                 waits.extend(self.for_place(status));
             }
             None => waits.push(Wait::new(
-                WaitKind::Version,
+                WaitKind::Gone,
                 "the project no longer has its function: it waits for one that does",
             )),
         }
-        if status.is_some() && self.triggerless(&delivery.trigger) {
-            waits.push(Wait::new(
-                WaitKind::Version,
-                "its function no longer has this trigger: it waits for a version that does",
-            ));
+        if status.is_some() {
+            waits.extend(self.without_trigger(&delivery.trigger));
         }
         waits
     }
 
     /// Whether nothing live owns a trigger that stands in a manifest.
-    fn triggerless(&self, trigger: &TriggerId) -> bool {
+    pub(super) fn triggerless(&self, trigger: &TriggerId) -> bool {
         let invoked = trigger.as_str().split('/').nth(1);
         let invoked = invoked.is_some_and(|name| name.starts_with('$'));
         !invoked && self.triggers().get(trigger).is_none()

@@ -28,7 +28,9 @@ const NAMED: usize = 3;
 impl Tools {
     /// Why a function's queues move or not.
     pub async fn why(&self, function: &FunctionName) -> Result<QueueReport, ToolError> {
-        self.known(function)?;
+        if let Err(unknown) = self.known(function) {
+            return Err(self.with_owed(function, unknown).await?);
+        }
         let status = self.status(function).await;
         let status = status.ok_or_else(|| ToolError::not_found("function", function))?;
         let described = self
@@ -42,7 +44,14 @@ impl Tools {
         let pauses = self.pauses_of(function).await?;
         let running = self.longest(&status).await?;
         let mut triggers = Vec::new();
-        for (id, wakes) in queues(&described) {
+        let mut queues = queues(&described);
+        for id in self.owed_under(function).await? {
+            if !queues.iter().any(|(known, _)| *known == id) {
+                let wakes = self.wakes(&id);
+                queues.push((id, wakes));
+            }
+        }
+        for (id, wakes) in queues {
             let queue = self.queue(id, wakes, &status, &pauses).await?;
             // What stands in no manifest is of interest only while there is something of it.
             let ours = queue.trigger.as_str().contains("/$");
@@ -96,9 +105,13 @@ impl Tools {
         let scope = self.control.scope.clone();
         let census = self.control.store.census(scope, trigger.clone()).await?;
         let census = CensusInfo::from(census);
-        let waits = match census.waiting() {
-            0 => Vec::new(),
-            _ => self.queue_waits(&trigger, &census, status, pauses),
+        let waits = match (census.waiting(), self.without_trigger(&trigger)) {
+            (0, _) => Vec::new(),
+            (waiting, Some(mut gone)) => {
+                gone.count = Some(waiting);
+                vec![gone]
+            }
+            (_, None) => self.queue_waits(&trigger, &census, status, pauses),
         };
         Ok(TriggerQueue {
             trigger,
@@ -137,7 +150,7 @@ impl Tools {
         waits.extend(keys(census));
         let later = census.earliest.filter(|at| at.0 > self.now());
         if let (Some(at), true) = (later, census.queued > 0) {
-            let mut wait = Wait::new(WaitKind::Time, "the next one has its time");
+            let mut wait = Wait::new(WaitKind::Time, "they wait for their time");
             wait.until = Some(at);
             wait.count = Some(census.queued);
             waits.push(wait);

@@ -371,6 +371,69 @@ async fn why_a_queue_does_not_move() {
 }
 
 #[tokio::test]
+async fn why_tells_of_pauses_before_anything_waits() {
+    let rig = Rig::new();
+    let pause = json!({ "function": "hello", "why": "the camera sends rubbish" });
+    rig.post("/v1/pauses", pause).await;
+    let paused = rig.get("/v1/functions/hello/why").await["advice"].clone();
+    assert_eq!(paused["trouble"], "standing");
+    assert_eq!(paused["command"], "wakeful resume hello");
+    let text = paused["text"].as_str().unwrap();
+    assert!(
+        text.starts_with("Nothing waits yet, but the function is paused by hand since 2027-")
+            && text.contains(": the camera sends rubbish."),
+        "{text}"
+    );
+    // A key of one trigger as well.
+    let resume = json!({ "function": "hello" });
+    rig.post("/v1/pauses/resume", resume).await;
+    let other = json!({ "function": "resize", "trigger": "paid" });
+    rig.post("/v1/pauses", other).await;
+    let paused = rig.get("/v1/functions/resize/why").await["advice"].clone();
+    assert_eq!(
+        paused["command"],
+        "wakeful resume resize --trigger resize/paid"
+    );
+}
+
+#[tokio::test]
+async fn why_tells_of_what_is_owed_under_names_that_are_gone() {
+    let rig = Rig::new();
+    // Nothing of the function listens under this name.
+    for _ in 0..2 {
+        rig.owe("resize", None, false).await;
+    }
+    let why = rig.get("/v1/functions/resize/why").await;
+    let queues = why["triggers"].as_array().unwrap();
+    let queue = queues
+        .iter()
+        .find(|queue| queue["trigger"] == "resize/bucket.photos.default")
+        .unwrap_or_else(|| panic!("{why}"));
+    assert_eq!(queue["census"]["queued"], 2);
+    assert_eq!(
+        (&queue["waits"][0]["for"], &queue["waits"][0]["count"]),
+        (&json!("gone"), &json!(2))
+    );
+    assert_eq!(why["advice"]["trouble"], "standing");
+    assert_eq!(
+        why["advice"]["command"],
+        "wakeful runs --function resize --state queued"
+    );
+
+    rig.owe("old", None, false).await;
+    rig.die("old").await;
+    let (status, refused) = rig.ask(Method::GET, "/v1/functions/old/why", "").await;
+    assert_eq!(status, 404);
+    let help = refused["error"]["help"].as_str().unwrap();
+    assert!(
+        help.contains("deliveries owed to it: 1 (`old/bucket.photos.default`: 1)")
+            && help.contains("dead letters of it: 1")
+            && help.contains("`hello`"),
+        "{help}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_paused_is_resumed() {
     let rig = Rig::new();
     let pause = json!({ "function": "resize", "trigger": "pictures", "key": "a b", "why": "w" });

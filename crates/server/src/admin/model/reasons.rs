@@ -246,6 +246,8 @@ impl Wait {
 pub enum WaitKind {
     /// Code that can be loaded.
     Version,
+    /// Its function or trigger, which the project no longer has.
+    Gone,
     /// A worker process: none could be started.
     Worker,
     /// The end of a pause.

@@ -4,7 +4,9 @@ use wakeful_core::time::Timestamp;
 
 use super::{now, out};
 use crate::{
-    admin::model::{CensusInfo, FunctionStateWord, QueueReport, TriggerQueue, Trouble, Wait},
+    admin::model::{
+        CensusInfo, FunctionStateWord, QueueReport, TriggerQueue, Trouble, Wait, WaitKind,
+    },
     cli::{
         args::WhyArgs,
         client::{Query, encode},
@@ -44,7 +46,8 @@ fn show(out: &mut Out, report: &QueueReport, now: Timestamp) -> Result<(), CliEr
         Trouble::Passing => Tone::Warn,
         Trouble::Standing => Tone::Bad,
     };
-    out.line(&out.paint(tone, &report.advice.text))?;
+    let text = words::one_line(&report.advice.text);
+    out.line(&out.paint(tone, &text))?;
     match &report.advice.command {
         Some(command) => out.line(&format!("  {}", words::one_line(command))),
         None => Ok(()),
@@ -109,8 +112,11 @@ fn one_wait(wait: &Wait, now: Timestamp) -> String {
     if let Some(since) = wait.since {
         text.push_str(&format!(", since {}", words::date_time(since.0)));
     }
-    if let Some(until) = wait.until {
-        text.push_str(&format!(" ({})", words::relative(until.0, now)));
+    let until = wait.until.map(|until| words::relative(until.0, now));
+    match (wait.kind, until) {
+        (WaitKind::Time, Some(until)) => text.push_str(&format!(", the next one {until}")),
+        (_, Some(until)) => text.push_str(&format!(" ({until})")),
+        (_, None) => {}
     }
     words::one_line(&text)
 }
