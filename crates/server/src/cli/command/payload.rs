@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use serde_json::value::RawValue;
 use wakeful_core::limits;
 
 use super::is_dash;
@@ -62,13 +63,69 @@ impl Payload {
         }
     }
 
-    /// Whether it is a whole CloudEvent.
-    pub(super) fn is_cloud_event(&self) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Envelope {
-            #[serde(rename = "specversion")]
-            _version: serde::de::IgnoredAny,
+    /// What it is to whoever publishes it.
+    pub(super) fn shape(&self) -> Shape {
+        if is_cloud_event(&self.bytes) {
+            return Shape::CloudEvent;
         }
-        serde_json::from_slice::<Envelope>(&self.bytes).is_ok()
+        let elements: Result<Vec<&RawValue>, _> = serde_json::from_slice(&self.bytes);
+        let is_event = |element: &&RawValue| is_cloud_event(element.get().as_bytes());
+        match elements {
+            Ok(elements) if !elements.is_empty() && elements.iter().all(is_event) => Shape::Batch,
+            _ => Shape::Data,
+        }
+    }
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A whole CloudEvent.
+    CloudEvent,
+    /// An array of whole CloudEvents.
+    Batch,
+    /// Anything else, other arrays too.
+    Data,
+}
+
+fn is_cloud_event(text: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        #[serde(rename = "specversion")]
+        _version: serde::de::IgnoredAny,
+    }
+    // An array would do for a parser: its first element for the first member.
+    text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<Envelope>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_is_data_unless_it_is_one_of_cloud_events() {
+        for (text, expected) in [
+            ("[1]", Shape::Data),
+            (" [ \"1.0\" ] ", Shape::Data),
+            ("[]", Shape::Data),
+            ("[[1]]", Shape::Data),
+            (r#"[{"a":1}]"#, Shape::Data),
+            (r#"[{"specversion":"1.0"},{"a":1}]"#, Shape::Data),
+            (r#"[{"specversion":"1.0"},["1.0"]]"#, Shape::Data),
+            (
+                r#"[{"specversion":"1.0"},{"specversion":"1.0"}]"#,
+                Shape::Batch,
+            ),
+            (
+                "\n {\"id\":\"a\",\"specversion\":\"1.0\"}",
+                Shape::CloudEvent,
+            ),
+            (r#"{"a":1}"#, Shape::Data),
+            ("1", Shape::Data),
+            ("no JSON", Shape::Data),
+        ] {
+            let payload = Payload::given(text, "--data").unwrap();
+            assert_eq!(payload.shape(), expected, "{text}");
+        }
     }
 }

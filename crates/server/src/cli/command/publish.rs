@@ -1,6 +1,9 @@
 //! `publish`.
 
-use super::{out, payload::Payload};
+use super::{
+    out,
+    payload::{Payload, Shape},
+};
 use crate::{
     admin::model::Accepted,
     cli::{
@@ -13,6 +16,7 @@ use crate::{
 };
 
 const CLOUD_EVENT: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
 
 pub(super) fn run(args: &PublishArgs) -> Result<(), CliError> {
     let payload = match (&args.file, &args.data) {
@@ -20,12 +24,14 @@ pub(super) fn run(args: &PublishArgs) -> Result<(), CliError> {
         (None, Some(text)) => Some(Payload::given(text, "--data")?),
         (None, None) => None,
     };
-    let whole =
-        payload.as_ref().is_some_and(Payload::is_cloud_event) && args.content_type.is_none();
-    let kind = match (&args.content_type, whole) {
+    let kind = match (&args.content_type, &payload) {
         (Some(kind), _) => kind.as_str(),
-        (None, true) => CLOUD_EVENT,
-        (None, false) => "application/json",
+        (None, None) => "application/json",
+        (None, Some(payload)) => match payload.shape() {
+            Shape::CloudEvent => CLOUD_EVENT,
+            Shape::Batch => BATCH,
+            Shape::Data => "application/json",
+        },
     };
     let payload = match (payload, kind) {
         (Some(payload), "application/json") => payload.json()?.bytes,
