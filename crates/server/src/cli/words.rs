@@ -135,13 +135,33 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Values that are nested deeper than this stay on one line: indentation grows with the square of
+/// the depth.
+const DEEPEST_LAID_OUT: usize = 64;
+
 /// A valid JSON text, laid out over lines. Order and numbers stay as they are written, which a
 /// parser would not promise.
 pub(super) fn pretty_json(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
+    laid_out(text, usize::MAX).0
+}
+
+/// At most the first `most` bytes of the same, and whether anything was left out.
+pub(super) fn pretty_json_start(text: &str, most: usize) -> (String, bool) {
+    let (mut out, all_read) = laid_out(text, most);
+    let cut = !all_read || out.len() > most;
+    out.truncate(out.floor_char_boundary(most));
+    (out, cut)
+}
+
+/// The same, until `most` bytes are written; and whether the text was read to its end.
+fn laid_out(text: &str, most: usize) -> (String, bool) {
+    let mut out = String::with_capacity(text.len().min(most));
     let mut depth = 0;
     let mut rest = text.trim_start();
     while let Some(c) = rest.chars().next() {
+        if out.len() > most {
+            return (out, false);
+        }
         let (token, after) = rest.split_at(token_length(rest, c));
         rest = after.trim_start();
         match c {
@@ -168,10 +188,13 @@ pub(super) fn pretty_json(text: &str) -> String {
             _ => out.push_str(token),
         }
     }
-    out
+    (out, true)
 }
 
 fn new_line(out: &mut String, depth: usize) {
+    if depth > DEEPEST_LAID_OUT {
+        return;
+    }
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth));
 }
@@ -309,6 +332,25 @@ mod tests {
         let value = serde_json::json!({ "a": [1, { "b": "\u{7}\\\"," }], "c": [[2]] });
         let pretty = serde_json::to_string_pretty(&value).unwrap();
         assert_eq!(pretty_json(&value.to_string()), pretty);
+    }
+
+    #[test]
+    fn json_that_is_deep_or_long_does_not_grow_without_bounds() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let pretty = pretty_json(&deep);
+        assert!(pretty.len() < deep.len() + 10_000, "{}", pretty.len());
+        assert_eq!(pretty.replace([' ', '\n'], ""), deep);
+        let inner = pretty.lines().nth(DEEPEST_LAID_OUT).unwrap();
+        assert!(inner.contains("[[[]]]"), "{inner}");
+
+        let (start, cut) = pretty_json_start(&deep, 1000);
+        assert_eq!((start.as_str(), cut), (&pretty[..1000], true));
+        let text = r#"{"a":"äöü"}"#;
+        let whole = pretty_json(text);
+        assert_eq!(pretty_json_start(text, whole.len()), (whole.clone(), false));
+        let most = whole.len() - 4;
+        let (start, cut) = pretty_json_start(text, most);
+        assert_eq!((start.as_str(), cut), ("{\n  \"a\": \"äö", true));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `invoke`.
 
+use std::borrow::Cow;
+
 use super::{out, payload::Payload, publish, run_text};
 use crate::{
     admin::model::{Accepted, InvokeReply},
@@ -11,6 +13,9 @@ use crate::{
         reach, words,
     },
 };
+
+/// The longest result that is laid out, in bytes.
+const MOST_LAID_OUT: usize = 64 << 10;
 
 pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
     let payload = payload(&args)?;
@@ -47,11 +52,19 @@ pub(super) fn run(args: InvokeArgs) -> Result<(), CliError> {
         let hint = format!("wakeful show {}", reply.run);
         note(&paint(colours, Tone::Dim, &hint));
     } else if let Some(result) = &reply.result {
-        out.line(&words::harmless(&words::pretty_json(result.get())))?;
+        out.line(&words::harmless(&shown(result.get())))?;
     }
     match reply.failure {
         None => Ok(()),
         Some(_) => Err(CliError::FunctionFailed),
+    }
+}
+
+/// A result that people can look through is laid out; any other is as it came.
+fn shown(result: &str) -> Cow<'_, str> {
+    match result.len() > MOST_LAID_OUT {
+        true => result.into(),
+        false => words::pretty_json(result).into(),
     }
 }
 

@@ -157,11 +157,20 @@ pub(super) fn details(
     Ok(())
 }
 
-/// An event as JSON.
+/// What people are shown of an event, in bytes.
+const MOST_OF_AN_EVENT: usize = 64 << 10;
+
+/// An event as JSON, or its beginning and how to get the rest.
 pub(super) fn event(out: &mut impl Lines, text: &str) -> Result<(), CliError> {
     out.put(&out.tint(Tone::Bold, "event"))?;
-    for line in words::pretty_json(text).lines() {
+    let (shown, cut) = words::pretty_json_start(text, MOST_OF_AN_EVENT);
+    for line in shown.lines() {
         out.put(&format!("  {}", harmless(line)))?;
+    }
+    if cut {
+        let size = words::bytes(text.len() as u64);
+        let text = format!("  … this is its beginning: see all {size} with `--json`");
+        out.put(&out.tint(Tone::Dim, &text))?;
     }
     Ok(())
 }
