@@ -103,7 +103,7 @@ pub enum InvokeError {
     #[error("there is no function `{0}`")]
     NoSuchFunction(FunctionName),
     /// The function has no such export among its triggers, or several and none was named.
-    #[error("say which handler of `{function}` to call: {known}")]
+    #[error("say which handler of `{function}` to call, with `--handler NAME`: {known}")]
     NoSuchHandler {
         /// The function.
         function: FunctionName,

@@ -31,6 +31,9 @@ use crate::{
     recorder::Ended,
 };
 
+/// What people call the export that a manifest has no name for.
+const DEFAULT: &str = "default";
+
 /// Who invokes, when it is a run, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
@@ -359,8 +362,8 @@ impl Drop for Unheard {
 /// What an invocation calls.
 pub(super) struct Callee {
     version: Arc<Version>,
-    handler: u16,
-    trigger: TriggerId,
+    pub(super) handler: u16,
+    pub(super) trigger: TriggerId,
 }
 
 impl Inner {
@@ -405,7 +408,7 @@ impl Inner {
             .version(name)
             .ok_or_else(|| InvokeError::NoSuchFunction(name.clone()))?;
         let handler = match &invocation.handler {
-            Some(handler) => Some(handler.clone()),
+            Some(handler) => named(version, handler),
             None => only_event_handler(version)?,
         };
         let number =
@@ -520,10 +523,16 @@ pub(super) fn only_event_handler(version: &Version) -> Result<Option<HandlerName
     }
 }
 
+/// The export that somebody means by a name.
+fn named(version: &Version, name: &HandlerName) -> Option<HandlerName> {
+    let is_default = name.as_str() == DEFAULT && version.handler(Some(name)).is_none();
+    (!is_default).then(|| name.clone())
+}
+
 fn known_handlers(version: &Version) -> String {
     let name = |handler: &Option<HandlerName>| match handler {
         Some(name) => name.to_string(),
-        None => "the default".to_owned(),
+        None => DEFAULT.to_owned(),
     };
     version
         .handlers()

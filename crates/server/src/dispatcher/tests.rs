@@ -562,6 +562,38 @@ async fn an_invocation_follows_to_the_version_that_took_over() {
 }
 
 #[tokio::test]
+async fn the_default_handler_has_a_name() {
+    let bench = Bench::new();
+    let mut function = bench.project.functions.values().next().unwrap().clone();
+    let mut other = function.triggers.first().unwrap().clone();
+    other.handler = Some("other".parse().unwrap());
+    function.triggers.push(other);
+    let pool = bench.version("a").pool.clone();
+    let version = Arc::new(Version::new(function, "b".to_owned(), pool));
+    bench.go_live(&version);
+    let name = &version.function.name;
+    let target = |handler: Option<&str>| {
+        bench.inner().target(&Invocation {
+            function: name.clone(),
+            handler: handler.map(|handler| handler.parse().unwrap()),
+            payload: Bytes::from_static(b"{}"),
+        })
+    };
+    let default = target(Some("default")).unwrap();
+    assert_eq!(default.trigger, crate::internal::invoke_trigger(name, None));
+    assert_eq!(default.handler, version.handler(None).unwrap());
+    let other = target(Some("other")).unwrap();
+    assert_ne!(other.handler, default.handler);
+    for refused in [None, Some("nope")] {
+        let error = target(refused).err().unwrap().to_string();
+        let expected =
+            format!("say which handler of `{name}` to call, with `--handler NAME`: default, other");
+        assert_eq!(error, expected);
+    }
+    bench.workers.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn while_stopping_what_happens_is_written_down_and_not_started() {
     let bench = Bench::new();
     bench.dispatcher.stop_feeding();
