@@ -21,7 +21,7 @@ use self::{assemble::Server, ground::Ground, listeners::Listeners};
 use crate::{
     deploy::{ManifestError, read},
     options::{ServeError, ServeOptions},
-    terminal::Terminal,
+    terminal::{Terminal, colours_for},
 };
 
 /// Threads for what blocks or takes long; requests have a thread of their own.
@@ -82,6 +82,7 @@ fn log_to_stderr() {
     let filter = asked.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours_for(&std::io::stderr()))
         .with_writer(std::io::stderr);
     // A second server in one process (tests) keeps the first one's log.
     let _ = log.try_init();

@@ -22,6 +22,7 @@ use crate::{
 };
 pub use live::Follow;
 use paint::Paint;
+pub(crate) use paint::colours_for;
 pub use start::Started;
 use writer::Writer;
 

@@ -2,6 +2,12 @@
 
 use std::{borrow::Cow, io::IsTerminal, time::Duration};
 
+/// Whether what is written to a stream may have colours: it is a terminal, and NO_COLOR is not set.
+pub(crate) fn colours_for(stream: &impl IsTerminal) -> bool {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    wanted && stream.is_terminal()
+}
+
 /// Colours, or none.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
@@ -11,9 +17,8 @@ pub(super) struct Paint {
 impl Paint {
     /// For standard output as it is; NO_COLOR (no-color.org) is honoured.
     pub(super) fn for_stdout() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
-            colours: wanted && std::io::stdout().is_terminal(),
+            colours: colours_for(&std::io::stdout()),
         }
     }
 
@@ -125,8 +130,13 @@ fn colour_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, one_line, printable, set_off};
+    use super::{colours_for, duration, one_line, printable, set_off};
     use std::time::Duration;
+
+    #[test]
+    fn a_file_gets_no_colours() {
+        assert!(!colours_for(&tempfile::tempfile().unwrap()));
+    }
 
     #[test]
     fn durations_read_well() {
