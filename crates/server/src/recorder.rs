@@ -392,7 +392,11 @@ pub fn dead_failure(reason: DeadReason) -> Failure {
             "its event is the last of a chain that is too long: functions wake each other in a loop"
         }
     };
-    Failure::ours(FailureKind::NotStarted, message)
+    let kind = match reason {
+        DeadReason::OutcomeUnknown => FailureKind::Interrupted,
+        _ => FailureKind::NotStarted,
+    };
+    Failure::ours(kind, message)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -412,5 +416,19 @@ pub fn about(event: &Event) -> String {
         Origin::Topic(topic) => format!("{topic} {subject}"),
         Origin::DeadLetter => format!("dead letter {subject}"),
         Origin::Outcome(_) => format!("{} of {subject}", event.verb()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_in_mid_attempt_is_not_said_to_be_not_started() {
+        let cut_short = dead_failure(DeadReason::OutcomeUnknown);
+        assert_eq!(cut_short.kind, FailureKind::Interrupted);
+        assert!(cut_short.kind.may_have_taken_effect());
+        let waited = dead_failure(DeadReason::TooOld);
+        assert_eq!(waited.kind, FailureKind::NotStarted);
     }
 }
