@@ -46,8 +46,8 @@ pub enum Refusal {
     Busy,
     /// The events are none, break rules, or are too many.
     Events(cloudevents::Refused),
-    /// Events of topics that nobody declared, with their places in a batch.
-    NoSuchTopics(Vec<(Option<usize>, String)>),
+    /// Events of topics that nobody declared.
+    NoSuchTopics(UnknownTopics),
     /// What was to be kept was not.
     Submit(SubmitError),
     /// The idempotency key belongs to another request, which this run answered.
@@ -127,12 +127,12 @@ impl Refusal {
             Self::NoWorker(ReserveError::Retired) => "the server is stopping".into(),
             Self::Failed(failure) => described(failure, detail),
             Self::BadResponse(why) => format!("the function's answer is no HTTP response: {why}"),
-            other => other.message_of_what_is_kept(),
+            other => other.message_of_what_is_kept(detail),
         }
     }
 
     /// The same, for what concerns events and answers that are kept.
-    fn message_of_what_is_kept(&self) -> String {
+    fn message_of_what_is_kept(&self, detail: Detail) -> String {
         match self {
             Self::WrongFields(wrong) => {
                 let one = |wrong: &WrongField| format!("`{}` {}", wrong.field, wrong.rule);
@@ -144,7 +144,7 @@ impl Refusal {
             ),
             Self::Busy => "too many large requests are under way: try again".into(),
             Self::Events(refused) => refused.to_string(),
-            Self::NoSuchTopics(topics) => no_such_topics(topics),
+            Self::NoSuchTopics(topics) => topics.message(detail),
             Self::Submit(error) => error.to_string(),
             Self::KeyReused(run) => format!(
                 "the idempotency key was used for another request (run {run}): \
@@ -275,21 +275,39 @@ fn submit_status(error: &SubmitError) -> (StatusCode, &'static str) {
     }
 }
 
-fn no_such_topics(topics: &[(Option<usize>, String)]) -> String {
-    let one = |(place, topic): &(Option<usize>, String)| match place {
-        Some(place) => format!("event {place}: `{topic}`"),
-        None => format!("`{topic}`"),
-    };
-    let listed: Vec<String> = topics.iter().take(10).map(one).collect();
-    let more = match topics.len().saturating_sub(10) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!(
-        "no topic of this project means {}{more}: topics are declared in wakeful.toml, as \
-         `[topic.\"orders.*\"]`; nothing was accepted",
-        listed.join(", ")
-    )
+/// Names of topics that nobody declared.
+#[derive(Debug)]
+pub struct UnknownTopics {
+    /// Each with the place of its event in a batch.
+    pub(super) asked: Vec<(Option<usize>, String)>,
+    /// The topics that there are.
+    pub(super) declared: Vec<String>,
+}
+
+impl UnknownTopics {
+    /// What there is instead is told to those who develop.
+    fn message(&self, detail: Detail) -> String {
+        let asked = listed(&self.asked, |(place, topic)| match place {
+            Some(place) => format!("`{topic}` (event {place} of the batch)"),
+            None => format!("`{topic}`"),
+        });
+        let known = match detail {
+            Detail::Full if !self.declared.is_empty() => {
+                let declared = listed(&self.declared, |topic| format!("`{topic}`"));
+                format!("declared are {declared}")
+            }
+            _ => "topics are declared in wakeful.toml, as `[topic.\"orders.*\"]`".to_owned(),
+        };
+        format!("there is no topic {asked}: {known}; nothing was accepted")
+    }
+}
+
+fn listed<T>(all: &[T], one: impl FnMut(&T) -> String) -> String {
+    let text = all.iter().take(10).map(one).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(10) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
 }
 
 fn failed_status(kind: FailureKind) -> StatusCode {
@@ -386,6 +404,37 @@ mod tests {
         ] {
             assert_eq!(late.message(detail), expected);
         }
+    }
+
+    #[test]
+    fn a_topic_that_is_missing_is_named_with_those_that_there_are() {
+        let refusal = |declared: &[&str]| {
+            Refusal::NoSuchTopics(UnknownTopics {
+                asked: vec![(Some(1), "nope".to_owned())],
+                declared: declared.iter().map(|topic| (*topic).to_owned()).collect(),
+            })
+        };
+        let said = "there is no topic `nope` (event 1 of the batch): ";
+        let declare = "topics are declared in wakeful.toml, as `[topic.\"orders.*\"]`";
+        for (detail, declared, expected) in [
+            (
+                Detail::Full,
+                &["orders.*", "a"][..],
+                "declared are `orders.*`, `a`",
+            ),
+            (Detail::Full, &[], declare),
+            (Detail::Brief, &["orders.*"], declare),
+        ] {
+            let message = refusal(declared).message(detail);
+            assert_eq!(message, format!("{said}{expected}; nothing was accepted"));
+        }
+        let alone = Refusal::NoSuchTopics(UnknownTopics {
+            asked: (0..12).map(|n| (None, format!("t{n}"))).collect(),
+            declared: Vec::new(),
+        });
+        let message = alone.message(Detail::Full);
+        assert!(message.contains("no topic `t0`, "), "{message}");
+        assert!(message.contains("`t9` and 2 more: "), "{message}");
     }
 
     #[test]

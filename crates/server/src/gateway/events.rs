@@ -18,8 +18,13 @@ use wakeful_core::{
 };
 
 use super::{
-    Refusal, ResponseBody, auth::caller, body::linger, error::json_response,
-    request::percent_decoded, shared::Shared, wishes::Asked,
+    Refusal, ResponseBody,
+    auth::caller,
+    body::linger,
+    error::{UnknownTopics, json_response},
+    request::percent_decoded,
+    shared::Shared,
+    wishes::Asked,
 };
 use crate::cloudevents::{self, CloudEvent, Mistake, Mode, Refused};
 
@@ -122,7 +127,7 @@ fn plain_topic(
     }
     declared(project, &topic)
         .map(Some)
-        .ok_or_else(|| Refusal::NoSuchTopics(vec![(None, topic)]))
+        .ok_or_else(|| unknown_topics(project, vec![(None, topic)]))
 }
 
 /// The topic, if the project has it.
@@ -130,6 +135,11 @@ fn declared(project: &Project, topic: &str) -> Option<TopicName> {
     let topic: TopicName = topic.parse().ok()?;
     let known = project.topics.keys().any(|pattern| pattern.matches(&topic));
     known.then_some(topic)
+}
+
+fn unknown_topics(project: &Project, asked: Vec<(Option<usize>, String)>) -> Refusal {
+    let declared = project.topics.keys().map(ToString::to_string).collect();
+    Refusal::NoSuchTopics(UnknownTopics { asked, declared })
 }
 
 fn plain(
@@ -214,7 +224,7 @@ fn described(
     }
     match unknown.is_empty() {
         true => Ok(arrivals),
-        false => Err(Refusal::NoSuchTopics(unknown)),
+        false => Err(unknown_topics(project, unknown)),
     }
 }
 
