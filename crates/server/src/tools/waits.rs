@@ -288,14 +288,12 @@ fn for_hold(hold: &Hold) -> Option<Wait> {
             probe,
             failures,
         } => {
-            let next = match probe {
-                Some(run) => format!("{run} is being tried"),
-                None => "one delivery will be tried".to_owned(),
+            // When the next one is tried stands in `until` and `runs`.
+            let failed = match failures {
+                1 => "1 failure".to_owned(),
+                failures => format!("{failures} failures in a row"),
             };
-            let text = format!(
-                "the breaker {} is open: {failures} in a row failed; {next}",
-                of(key)
-            );
+            let text = format!("the breaker {} is open, after {failed}", of(key));
             Some(Wait {
                 key: key.clone(),
                 since: Some((*since).into()),

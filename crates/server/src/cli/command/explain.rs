@@ -6,6 +6,7 @@ use super::{now, out, run_text};
 use crate::{
     admin::model::{
         AttemptInfo, Child, EventStory, Fate, Judged, Received, RunBrief, RunDetails, Wait,
+        WaitKind,
     },
     cli::{
         args::{ExplainArgs, RunOrEvent},
@@ -237,7 +238,9 @@ fn attempt_line(out: &Out, attempt: &AttemptInfo) -> String {
 /// What something waits for, on one line.
 pub(super) fn wait_line(wait: &Wait, now: Timestamp) -> String {
     let mut text = format!("waits: {}", wait.text);
-    if let Some(until) = wait.until {
+    if wait.kind == WaitKind::Breaker {
+        text.push_str(&super::why::next_try(wait, now));
+    } else if let Some(until) = wait.until {
         text.push_str(&format!(" ({})", words::relative(until.0, now)));
     } else if let Some(since) = wait.since {
         text.push_str(&format!(" (since {})", words::relative(since.0, now)));

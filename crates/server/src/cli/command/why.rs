@@ -114,9 +114,68 @@ fn one_wait(wait: &Wait, now: Timestamp) -> String {
     }
     let until = wait.until.map(|until| words::relative(until.0, now));
     match (wait.kind, until) {
+        (WaitKind::Breaker, _) => text.push_str(&next_try(wait, now)),
         (WaitKind::Time, Some(until)) => text.push_str(&format!(", the next one {until}")),
         (_, Some(until)) => text.push_str(&format!(" ({until})")),
         (_, None) => {}
     }
     words::one_line(&text)
+}
+
+/// When an open breaker lets one delivery through, behind what else is said of it.
+pub(super) fn next_try(breaker: &Wait, now: Timestamp) -> String {
+    match (breaker.runs.first(), breaker.until) {
+        (Some(run), _) => format!("; one delivery is being tried now ({run})"),
+        (None, Some(until)) if until.0 > now => format!(
+            "; the next delivery is tried at {} ({})",
+            words::date_time(until.0),
+            words::relative(until.0, now)
+        ),
+        (None, Some(_)) => "; the next delivery is tried as soon as there is one".to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_breaker_says_when_the_next_one_is_tried() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let after = |ms| Timestamp::from_millis(now.as_millis() + ms);
+        let mut wait = Wait::new(WaitKind::Breaker, "the breaker of its trigger is open");
+        wait.since = Some(after(-60_000).into());
+        wait.until = Some(after(30_000).into());
+        let since = words::date_time(after(-60_000));
+        let begins = format!("the breaker of its trigger is open, since {since}; ");
+        let next = words::date_time(after(30_000));
+        assert_eq!(
+            one_wait(&wait, now),
+            format!("{begins}the next delivery is tried at {next} (in 30 s)")
+        );
+        wait.until = Some(after(-1).into());
+        assert_eq!(
+            one_wait(&wait, now),
+            format!("{begins}the next delivery is tried as soon as there is one")
+        );
+        let run = "run_0000000000001".parse().unwrap();
+        (wait.until, wait.runs) = (None, vec![run]);
+        assert_eq!(
+            one_wait(&wait, now),
+            format!("{begins}one delivery is being tried now (run_0000000000001)")
+        );
+    }
+
+    #[test]
+    fn what_has_its_time_says_when() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let mut wait = Wait::new(WaitKind::Time, "they wait for their time");
+        wait.count = Some(3);
+        wait.until = Some(Timestamp::from_millis(now.as_millis() + 90_000).into());
+        assert_eq!(
+            one_wait(&wait, now),
+            "3 waiting: they wait for their time, the next one in 1 m"
+        );
+    }
 }
