@@ -225,7 +225,7 @@ fn what_is_refused_says_why_and_nothing_of_it_is_kept() {
         &["-H", BATCH, "-d", &batch],
         404,
         "no_such_topic",
-        "event 1: `unknown`",
+        "there is no topic `unknown` (event 1 of the batch): ",
     );
     let batch = format!("[{good},{{}}]");
     check(
