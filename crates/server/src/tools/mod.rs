@@ -25,7 +25,12 @@ mod why;
 use std::{future::Future, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wakeful_core::{name::FunctionName, port::StoreError, routing::Triggers, time::Timestamp};
+use wakeful_core::{
+    name::{FunctionName, TriggerId},
+    port::StoreError,
+    routing::Triggers,
+    time::Timestamp,
+};
 
 use crate::control::{Control, FunctionStatus, Operations};
 
@@ -76,13 +81,21 @@ impl Tools {
     }
 
     /// Refuses a function that the project does not have, naming those it has.
-    fn known(&self, function: &FunctionName) -> Result<(), ToolError> {
+    pub fn known(&self, function: &FunctionName) -> Result<(), ToolError> {
         let project = self.control.project.borrow();
         if project.functions.contains_key(function) {
             return Ok(());
         }
         let names = project.functions.keys().map(ToString::to_string);
         Err(ToolError::unknown("function", function, names.collect()))
+    }
+
+    /// The triggers of a function, as its manifest names them.
+    pub fn triggers_of(&self, function: &FunctionName) -> Vec<TriggerId> {
+        let project = self.control.project.borrow();
+        let found = project.functions.get(function).into_iter();
+        let triggers = found.flat_map(|function| &function.triggers);
+        triggers.map(|trigger| trigger.id.clone()).collect()
     }
 
     /// Does something to its end, also when nobody waits for it any more.

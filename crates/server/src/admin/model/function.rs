@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use wakeful_core::{id::RunId, name::FunctionName, project::Style};
+use wakeful_core::{
+    id::RunId,
+    name::{FunctionName, TriggerId},
+    project::Style,
+};
 
 use super::{FailureInfo, PauseInfo, text};
 use crate::control::{FunctionState, FunctionStatus};
@@ -44,6 +48,10 @@ pub struct FunctionInfo {
     pub pauses: Vec<PauseInfo>,
     /// What wakes it, in words for people.
     pub wakes: Vec<String>,
+    /// The identities of its triggers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub triggers: Vec<TriggerId>,
     /// Its HTTP endpoints: `GET http://127.0.0.1:8080/photos`.
     pub endpoints: Vec<String>,
 }
@@ -95,6 +103,7 @@ impl From<FunctionStatus> for FunctionInfo {
             dead: 0,
             pauses: Vec::new(),
             wakes: status.wakes,
+            triggers: Vec::new(),
             endpoints: status.endpoints,
         }
     }

@@ -46,6 +46,7 @@ async fn all(admin: &Admin) -> Result<Vec<FunctionInfo>, ApiError> {
     let mut functions: Vec<_> = functions.map(FunctionInfo::from).collect();
     for function in &mut functions {
         (function.held, function.dead) = admin.tools.held_and_dead(&function.name).await?;
+        function.triggers = admin.tools.triggers_of(&function.name);
     }
     for pause in admin.tools.pauses().await? {
         let mut paused = functions.iter_mut();
@@ -71,8 +72,11 @@ pub(super) async fn one(
 ) -> Result<Json<FunctionInfo>, ApiError> {
     let mut functions = all(&admin).await?.into_iter();
     let function = functions.find(|function| function.name == name);
-    let function = function.ok_or_else(|| ApiError::not_found("function", &name))?;
-    Ok(Json(function))
+    if let Some(function) = function {
+        return Ok(Json(function));
+    }
+    admin.tools.known(&name)?;
+    Err(ApiError::not_found("function", &name))
 }
 
 #[derive(Deserialize, IntoParams)]

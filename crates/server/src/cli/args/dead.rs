@@ -11,7 +11,7 @@ use wakeful_core::{
 
 use super::{AskArgs, events::trigger};
 use crate::{
-    cli::{since::Since, words},
+    cli::{error::CliError, since::Since, words},
     tools::Pace,
 };
 
@@ -119,7 +119,7 @@ pub struct NarrowArgs {
     /// Only those of this function
     #[arg(long, value_name = "NAME")]
     pub function: Option<FunctionName>,
-    /// Only those of this trigger: `function/trigger`
+    /// Only those of this trigger: `function/trigger`; with --function its name is enough
     #[arg(long, value_name = "TRIGGER", value_parser = trigger())]
     pub trigger: Option<TriggerId>,
     /// Only those that died for this reason
@@ -131,6 +131,31 @@ pub struct NarrowArgs {
     /// Only those that died before then
     #[arg(long, value_name = "WHEN")]
     pub until: Option<Since>,
+}
+
+impl NarrowArgs {
+    /// The trigger by its identity, however it was named.
+    pub fn in_full(mut self) -> Result<Self, CliError> {
+        self.trigger = match (self.trigger, &self.function) {
+            (Some(trigger), Some(function)) => {
+                let full = trigger.as_str().starts_with(&format!("{function}/"));
+                Some(match full {
+                    true => trigger,
+                    false => TriggerId::new(function, trigger.as_str()),
+                })
+            }
+            (Some(trigger), None) if !trigger.as_str().contains('/') => {
+                return Err(CliError::Input {
+                    message: format!("`{trigger}` is not the whole name of a trigger"),
+                    help: Some(format!(
+                        "say whose it is: --trigger FUNCTION/{trigger}, or --function FUNCTION too"
+                    )),
+                });
+            }
+            (trigger, _) => trigger,
+        };
+        Ok(self)
+    }
 }
 
 /// Which dead letters.

@@ -8,16 +8,17 @@ use std::{
     time::Duration,
 };
 
-use wakeful_core::{id::RunId, limits};
+use wakeful_core::{id::RunId, limits, name::FunctionName};
 
-use super::{agreed, dead_text, is_dash, now, out, payload::Payload};
+use super::{agreed, dead_text, is_dash, now, out, payload::Payload, runs};
 use crate::{
     admin::model::{
-        Affected, DeadDetail, DeadList, DeadSummary, Replaced, Selection, Time, dead_reason_word,
+        Affected, DeadDetail, DeadList, DeadSummary, ErrorInfo, FunctionInfo, Replaced, Selection,
+        Time, dead_reason_word,
     },
     cli::{
         args::{AskArgs, DeadCommand, NarrowArgs, SelectArgs},
-        client::{Client, Query},
+        client::{Client, Query, encode},
         error::CliError,
         out::{Format, note},
         reach, words,
@@ -27,19 +28,20 @@ use crate::{
 
 pub(super) fn run(command: DeadCommand) -> Result<(), CliError> {
     match command {
-        DeadCommand::List { narrow, limit, ask } => list(&narrow, limit as usize, &ask),
+        DeadCommand::List { narrow, limit, ask } => list(&narrow.in_full()?, limit as usize, &ask),
         DeadCommand::Show { run, raw, ask } => show(run, raw.as_deref(), &ask),
         DeadCommand::Redrive {
             select,
             rate,
             dry_run,
-        } => redrive(&select, rate, dry_run),
+        } => redrive(&in_full(select)?, rate, dry_run),
         DeadCommand::Discard {
             select,
             why,
             dry_run,
             yes,
         } => {
+            let select = in_full(select)?;
             if !yes && !dry_run && select.runs.is_empty() {
                 let question = format!("Drop {} for good?", in_words(&select));
                 if !agreed(&question, "--yes")? {
@@ -50,6 +52,11 @@ pub(super) fn run(command: DeadCommand) -> Result<(), CliError> {
         }
         DeadCommand::Edit { run, file, ask } => edit(run, file.as_deref(), &ask),
     }
+}
+
+fn in_full(mut select: SelectArgs) -> Result<SelectArgs, CliError> {
+    select.narrow = select.narrow.in_full()?;
+    Ok(select)
 }
 
 fn in_words(select: &SelectArgs) -> String {
@@ -86,12 +93,54 @@ fn list(narrow: &NarrowArgs, limit: usize, ask: &AskArgs) -> Result<(), CliError
     let all = collect(&client, narrow, limit)?;
     let query = narrowed(Query::default(), narrow);
     let summary: DeadSummary = client.get("/v1/dead/summary", query)?;
+    if summary.total == 0 {
+        refuse_unknown(&client, narrow)?;
+    }
     match out.format {
         Format::Json => {
             out.json(&serde_json::json!({ "summary": summary, "dead": all.dead, "next": all.next }))
         }
         Format::Text => dead_text::list(&mut out, &summary, &all, now()),
     }
+}
+
+/// Nothing was found, because there is no such function or trigger: neither in the project nor
+/// among what is known of earlier ones.
+fn refuse_unknown(client: &Client, narrow: &NarrowArgs) -> Result<(), CliError> {
+    if let Some(function) = &narrow.function {
+        runs::refuse_unknown(client, function)?;
+    }
+    let Some(trigger) = &narrow.trigger else {
+        return Ok(());
+    };
+    let function = trigger.as_str().split('/').next().unwrap_or_default();
+    let function: FunctionName = function
+        .parse()
+        .map_err(|error| CliError::input(format!("`{trigger}` is no trigger: {error}")))?;
+    let path = format!("/v1/functions/{}", encode(function.as_str()));
+    let Ok(info) = client.get::<FunctionInfo>(&path, Query::default()) else {
+        return runs::refuse_unknown(client, &function);
+    };
+    // Those that stand in no manifest are made as they are needed.
+    if info.triggers.contains(trigger) || trigger.as_str().contains("/$") {
+        return Ok(());
+    }
+    let any = Query::default()
+        .with("trigger", Some(trigger))
+        .with("limit", Some(1));
+    let ever: DeadList = client.get("/v1/dead", any)?;
+    if !ever.dead.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<_> = info.triggers.iter().map(|id| format!("`{id}`")).collect();
+    Err(CliError::Refused(ErrorInfo {
+        code: "not_found".to_owned(),
+        message: format!("there is no trigger `{trigger}`"),
+        help: Some(match known.is_empty() {
+            true => format!("`{function}` has no triggers"),
+            false => format!("there is {}", known.join(", ")),
+        }),
+    }))
 }
 
 /// As many dead letters as were asked for, page by page.
@@ -182,6 +231,9 @@ fn act(
     let client = reach::server(select.ask.data.as_deref())?;
     let path = format!("/v1/dead/{verb}");
     let affected: Affected = client.post_json_with(&path, query, &selection(select))?;
+    if affected.count == 0 {
+        refuse_unknown(&client, &select.narrow)?;
+    }
     let mut out = out(select.ask.json);
     match out.format {
         Format::Json => out.json(&affected)?,

@@ -1,6 +1,6 @@
 //! `logs`.
 
-use super::{now, out, run_text};
+use super::{now, out, run_text, runs};
 use crate::{
     admin::model::{LogEntry, LogList, Time},
     cli::{
@@ -21,6 +21,9 @@ pub(super) fn run(args: LogsArgs) -> Result<(), CliError> {
         .with("level", args.level.map(|level| level.as_str()))
         .with("since", since)
         .with("contains", args.grep.as_deref());
+    if let (Some(function), true) = (&args.function, args.follow) {
+        runs::refuse_unknown(&client, function)?;
+    }
     let mut out = out(args.ask.json);
     let named = args.function.is_none() && args.run.is_none();
     if args.follow {
@@ -37,6 +40,9 @@ pub(super) fn run(args: LogsArgs) -> Result<(), CliError> {
         return Ok(());
     }
     let list: LogList = client.get("/v1/logs", query.with("limit", Some(args.limit)))?;
+    if let (Some(function), []) = (&args.function, list.lines.as_slice()) {
+        runs::refuse_unknown(&client, function)?;
+    }
     for line in &list.lines {
         one(&mut out, line, named)?;
     }

@@ -9,7 +9,9 @@ use wakeful_core::{
 
 use super::{now, out, run_text};
 use crate::{
-    admin::model::{EventDetail, FunctionInfo, RunDetails, RunInfo, RunList, Time},
+    admin::model::{
+        DeadList, EventDetail, FunctionInfo, LogList, RunDetails, RunInfo, RunList, Time,
+    },
     cli::{
         args::{RunOrEvent, RunsArgs, ShowArgs},
         client::{Client, Query, encode},
@@ -40,17 +42,21 @@ pub(super) fn list(args: &RunsArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// No runs, because there is no such function: neither in the project nor in the history.
-fn refuse_unknown(client: &Client, function: &FunctionName) -> Result<(), CliError> {
+/// Nothing was found, because there is no such function: neither in the project nor among what is
+/// known of earlier ones.
+pub(super) fn refuse_unknown(client: &Client, function: &FunctionName) -> Result<(), CliError> {
     let path = format!("/v1/functions/{}", encode(function.as_str()));
     let Err(refusal) = client.get::<FunctionInfo>(&path, Query::default()) else {
         return Ok(());
     };
-    let any = Query::default()
-        .with("function", Some(function))
-        .with("limit", Some(1));
-    let ever: RunList = client.get("/v1/runs", any)?;
-    if ever.runs.is_empty() {
+    let any = || {
+        let query = Query::default().with("function", Some(function));
+        query.with("limit", Some(1))
+    };
+    let runs: RunList = client.get("/v1/runs", any())?;
+    let dead: DeadList = client.get("/v1/dead", any())?;
+    let logs: LogList = client.get("/v1/logs", any())?;
+    if runs.runs.is_empty() && dead.dead.is_empty() && logs.lines.is_empty() {
         return Err(refusal);
     }
     Ok(())

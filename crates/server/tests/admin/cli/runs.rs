@@ -75,6 +75,34 @@ async fn runs_and_logs() {
         "{errors}"
     );
 
+    for args in [
+        ["dead", "list", "--function", "nope"].as_slice(),
+        &["dead", "list", "--trigger", "nope/x"],
+        &["dead", "redrive", "--function", "nope"],
+        &["logs", "--function", "nope"],
+        &["logs", "--follow", "--function", "nope"],
+    ] {
+        let (code, errors) = scene.fail(args).await;
+        assert!(
+            code == 1
+                && errors.contains("there is no function `nope`")
+                && errors.contains("`resize`"),
+            "{args:?}: {errors}"
+        );
+    }
+    let unknown = ["dead", "list", "--function", "resize", "--trigger", "x"];
+    let (code, errors) = scene.fail(&unknown).await;
+    assert!(
+        code == 1
+            && errors.contains("there is no trigger `resize/x`")
+            && errors.contains("`resize/pictures`"),
+        "{errors}"
+    );
+    let (code, errors) = scene.fail(&["dead", "list", "--trigger", "x"]).await;
+    assert!(code == 3 && errors.contains("FUNCTION/x"), "{errors}");
+    let short = ["dead", "list", "--function", "resize", "--trigger", "paid"];
+    assert_eq!(scene.run(&short).await, "No dead letters.\n");
+
     let logs = scene.run(&["logs", "--level", "warn"]).await;
     assert!(logs.ends_with("warn  hello careful \\u{1b}[2J\n"), "{logs}");
     let line = scene.run(&["logs", "--grep", "careful", "--json"]).await;
