@@ -1,9 +1,11 @@
 //! Pausing and resuming functions, triggers and keys by hand.
 
 use wakeful_core::{
+    flow::Flow,
     limits,
     name::{FunctionName, TriggerId},
     port::Pause,
+    project::{Answer, On, Trigger},
 };
 
 use super::{ToolError, Tools};
@@ -31,7 +33,8 @@ impl Tools {
         Ok(pauses)
     }
 
-    /// Pauses something; what is paused already gets the new word why.
+    /// Pauses something; what is paused already stays so since then, and gets the new word why
+    /// where one is given.
     pub async fn pause(&self, target: PauseTarget) -> Result<PauseInfo, ToolError> {
         self.known(&target.function)?;
         if target.why.len() > MOST_WHY {
@@ -50,18 +53,82 @@ impl Tools {
             )));
         }
         let trigger = target.trigger.as_deref();
-        let pause = Pause {
+        let trigger = trigger
+            .map(|name| self.trigger_of(&target.function, name))
+            .transpose()?;
+        self.holdable(&target.function, trigger.as_ref())?;
+        if target.key.is_some() {
+            self.keyed(&target.function, trigger.as_ref())?;
+        }
+        let mut pause = Pause {
             scope: self.control.scope.clone(),
-            trigger: trigger
-                .map(|name| self.trigger_of(&target.function, name))
-                .transpose()?,
+            trigger,
             function: target.function,
             key: target.key,
             at: self.now(),
             why: target.why,
         };
+        let pauses = self.pauses_of(&pause.function).await?;
+        let same = |old: &&Pause| old.trigger == pause.trigger && old.key == pause.key;
+        if let Some(old) = pauses.iter().find(same) {
+            pause.at = old.at;
+            if pause.why.is_empty() {
+                pause.why.clone_from(&old.why);
+            }
+        }
         self.operations.pause(pause.clone()).await?;
         Ok(pause.into())
+    }
+
+    /// Refuses a trigger of which nothing could ever be held.
+    fn holdable(
+        &self,
+        function: &FunctionName,
+        trigger: Option<&TriggerId>,
+    ) -> Result<(), ToolError> {
+        let Some(id) = trigger else {
+            return Ok(());
+        };
+        let triggers = self.triggers();
+        if triggers.get(id).is_none_or(|trigger| is_held(trigger)) {
+            return Ok(());
+        }
+        Err(ToolError::Invalid(format!(
+            "`{id}` cannot be paused: requests are not held: their callers wait for the answer. \
+             With `async = true` they would be queued and could be paused; `wakeful pause \
+             {function}` holds all else of the function"
+        )))
+    }
+
+    /// Refuses a key where no rule gives deliveries one.
+    fn keyed(&self, function: &FunctionName, trigger: Option<&TriggerId>) -> Result<(), ToolError> {
+        let project = self.control.project.borrow();
+        let Some(described) = project.functions.get(function) else {
+            return Ok(());
+        };
+        let all = described.triggers.iter();
+        let all = all.filter(|one| is_held(one));
+        let mut all: Vec<_> = all.map(|one| (&one.id, key_rules(&one.flow))).collect();
+        // What is invoked by name has the rules of the function.
+        let invoked = invoke_trigger(function, None);
+        let invoked = match trigger {
+            Some(id) if !all.iter().any(|(other, _)| *other == id) => id,
+            _ => &invoked,
+        };
+        all.push((invoked, key_rules(&described.flow)));
+        let keyed = |(_, rules): &&(&TriggerId, Vec<&str>)| !rules.is_empty();
+        let ours = |(id, _): &&(&TriggerId, Vec<&str>)| trigger.is_none_or(|ours| *id == ours);
+        if all.iter().filter(ours).any(|one| keyed(&one)) {
+            return Ok(());
+        }
+        let elsewhere = all.iter().filter(keyed);
+        let elsewhere = elsewhere.map(|(id, rules)| format!("; `{id}` has {}", rules.join(", ")));
+        let elsewhere: String = elsewhere.collect();
+        let what = trigger.map_or(function.as_str(), TriggerId::as_str);
+        Err(ToolError::Invalid(format!(
+            "deliveries of `{what}` have no key that could be paused: those are given by \
+             `ordering_key`, `concurrency_key`, and `rate` and `breaker` with a `key`{elsewhere}"
+        )))
     }
 
     /// Ends a pause.
@@ -111,6 +178,29 @@ impl Tools {
         let known = triggers.iter().map(|trigger| trigger.id.to_string());
         Err(ToolError::unknown("trigger", name, known.collect()))
     }
+}
+
+/// Whether deliveries of a trigger can be held at all.
+pub(super) fn is_held(trigger: &Trigger) -> bool {
+    match &trigger.on {
+        On::Http(on) => on.answer == Answer::Async,
+        _ => true,
+    }
+}
+
+/// The rules by which deliveries get keys that can be paused.
+fn key_rules(flow: &Flow) -> Vec<&'static str> {
+    let rate = flow.rate.as_ref().is_some_and(|rate| rate.key.is_some());
+    let breaker = flow.breaker.as_ref();
+    let breaker = breaker.is_some_and(|breaker| breaker.key.is_some());
+    let rules = [
+        (flow.ordering.is_some(), "`ordering_key`"),
+        (flow.concurrency.is_some(), "`concurrency_key`"),
+        (rate, "`rate`"),
+        (breaker, "`breaker`"),
+    ];
+    let ours = rules.into_iter().filter(|(has, _)| *has);
+    ours.map(|(_, rule)| rule).collect()
 }
 
 fn is_named(id: &TriggerId, function: &FunctionName, name: &str) -> bool {

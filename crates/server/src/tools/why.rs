@@ -4,13 +4,14 @@ use wakeful_core::{
     flow::Destination,
     name::{FunctionName, TriggerId},
     port::Pause,
-    project::{Answer, Function, On, Trigger},
+    project::{Function, Trigger},
     run::RunState,
 };
 use wakeful_store::RunsQuery;
 
 use super::{
     ToolError, Tools, advice,
+    pauses::is_held,
     waits::{for_pause, not_loading, of_holds},
 };
 use crate::{
@@ -185,11 +186,8 @@ impl Tools {
 /// The triggers of a function that have a queue, those that stand in no manifest among them:
 /// invocations by name, and outcomes that are sent to an address.
 fn queues(function: &Function) -> Vec<(TriggerId, String)> {
-    let waits = |trigger: &&Trigger| match &trigger.on {
-        On::Http(on) => on.answer == Answer::Async,
-        _ => true,
-    };
-    let declared = function.triggers.iter().filter(waits);
+    let declared = function.triggers.iter();
+    let declared = declared.filter(|trigger| is_held(trigger));
     let declared = declared.map(|trigger| (trigger.id.clone(), in_words(trigger)));
     let invoked = handlers_of(function).into_iter().map(|handler| {
         let id = invoke_trigger(&function.name, handler.as_ref());

@@ -429,6 +429,7 @@ bucket = "photos"
 events = ["created"]
 key = "*.png"
 name = "pictures"
+concurrency_key = { key = "data.lane", limit = 5 }
 [[function.resize.on]]
 topic = "orders.paid"
 name = "paid"
@@ -437,6 +438,9 @@ data.total = [{ numeric = [">", 100] }]
 
 [function.broken]
 code = "broken.js"
+[[function.broken.on]]
+http = "GET /broken"
+name = "asked"
 "#;
 
 fn project() -> Project {

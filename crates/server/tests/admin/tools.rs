@@ -371,6 +371,37 @@ async fn why_a_queue_does_not_move() {
 }
 
 #[tokio::test]
+async fn what_could_never_be_held_is_not_paused() {
+    let rig = Rig::new();
+    let refused = async |target: Value| {
+        let target = target.to_string();
+        let (status, refused) = rig.ask(Method::POST, "/v1/pauses", target).await;
+        assert_eq!(status, 400, "{refused}");
+        refused["error"]["message"].as_str().unwrap().to_owned()
+    };
+    let asked = refused(json!({ "function": "broken", "trigger": "asked" })).await;
+    assert!(asked.contains("requests are not held: "), "{asked}");
+    let none = refused(json!({ "function": "hello", "key": "k" })).await;
+    assert!(
+        none.contains("`hello` have no key") && none.ends_with("with a `key`"),
+        "{none}"
+    );
+    let other = json!({ "function": "resize", "trigger": "paid", "key": "k" });
+    let other = refused(other).await;
+    assert!(
+        other.ends_with("; `resize/pictures` has `concurrency_key`"),
+        "{other}"
+    );
+    assert_eq!(rig.get("/v1/pauses").await["pauses"], json!([]));
+    for held in [
+        json!({ "function": "broken" }),
+        json!({ "function": "resize", "key": "k" }),
+    ] {
+        rig.post("/v1/pauses", held).await;
+    }
+}
+
+#[tokio::test]
 async fn why_tells_of_pauses_before_anything_waits() {
     let rig = Rig::new();
     let pause = json!({ "function": "hello", "why": "the camera sends rubbish" });
@@ -453,6 +484,18 @@ async fn what_is_paused_is_resumed() {
     );
     let advice = rig.get("/v1/functions/resize/why").await["pauses"].clone();
     assert_eq!(advice.as_array().unwrap().len(), 2);
+
+    // Paused again, it stays so for the reason that was given, until there is another one.
+    let first = &list["pauses"][0];
+    for (why, expected) in [("", "w"), ("other", "other"), ("", "other")] {
+        let mut again = pause.clone();
+        again["why"] = why.into();
+        let info = rig.post("/v1/pauses", again).await;
+        assert_eq!(
+            (&info["why"], &info["since"]),
+            (&json!(expected), &first["since"])
+        );
+    }
 
     // Exactly what was paused is resumed.
     let other = json!({ "function": "resize", "trigger": "pictures" }).to_string();
