@@ -160,9 +160,15 @@ impl NarrowArgs {
 
 /// Which dead letters.
 #[derive(Debug, Args)]
+#[group(
+    id = "which",
+    required = true,
+    multiple = true,
+    args = ["runs", "all", "function", "trigger", "reason", "since", "until"]
+)]
 pub struct SelectArgs {
     /// These
-    #[arg(required_unless_present_any = ["narrow", "all"], conflicts_with_all = ["narrow", "all"])]
+    #[arg(conflicts_with_all = ["narrow", "all"])]
     pub runs: Vec<RunId>,
     #[command(flatten)]
     pub narrow: NarrowArgs,

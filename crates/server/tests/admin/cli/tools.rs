@@ -81,6 +81,13 @@ async fn dead_letters_are_run_again_or_dropped() {
     for _ in 0..2 {
         scene.rig.die("resize").await;
     }
+    for verb in ["redrive", "discard"] {
+        let (code, errors) = scene.fail(&["dead", verb]).await;
+        assert!(
+            code == 2 && errors.contains("--all") && errors.contains("--function"),
+            "{errors}"
+        );
+    }
     let dry = scene
         .run(&["dead", "redrive", "--function", "resize", "--dry-run"])
         .await;
