@@ -374,10 +374,8 @@ fn a_breaker_goes_on_trying_when_what_it_tries_dies() {
     let begins: Vec<u64> = (lines.iter().filter(|line| line.is("begin")))
         .map(|line| line.at)
         .collect();
-    let last = begins.len() - 1;
-    let gaps: Vec<u64> = (begins.len() - 3..=last)
-        .map(|n| begins[n] - begins[n - 1])
-        .collect();
+    // Two open it, a third may be on its way by then; the last two are tried one by one.
+    let gaps = [begins[4] - begins[3], begins[5] - begins[4]];
     assert!(gaps.iter().all(|gap| (900..5000).contains(gap)), "{gaps:?}");
 }
 

@@ -1,6 +1,8 @@
 //! Events over HTTP, as curl and the official SDKs of CloudEvents send them, and outcomes as those
 //! receive them.
 
+#[path = "support/brought.rs"]
+mod brought;
 #[path = "support/sdk.rs"]
 mod sdk;
 mod support;

@@ -3,60 +3,24 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::support::Server;
+use crate::{brought, support::Server};
 
+/// Under what they are kept.
+const WHOSE: &str = "lambda";
 /// The versions that are installed where there are none.
 const PIP: [&str; 2] = ["boto3==1.43.11", "awscli==1.46.2"];
 const NPM: &str = "@aws-sdk/client-lambda@3.1162.0";
 
-fn folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lambda");
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// Tests run side by side, and each asks for what it needs: one of them installs it.
-static INSTALLING: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A program of the virtual environment: `python`, `aws`.
 fn pip(program: &str) -> PathBuf {
-    let _alone = alone();
-    let venv = folder().join("pip");
-    let python = venv.join("bin/python");
-    let mut check = Command::new(&python);
-    check.args(["-c", "import boto3, awscli"]);
-    check.stdout(Stdio::null()).stderr(Stdio::null());
-    if !check.status().is_ok_and(|status| status.success()) {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        let mut install = Command::new(&python);
-        run(install.args(["-m", "pip", "install", "--quiet"]).args(PIP));
-    }
-    venv.join("bin").join(program)
+    brought::pip(WHOSE, &PIP).join(program)
 }
 
 /// The folder `node_modules` that holds AWS SDK v3.
 pub fn node_modules() -> PathBuf {
-    let _alone = alone();
-    let folder = folder().join("npm");
-    let modules = folder.join("node_modules");
-    // Written last: an installation that was cut off is begun anew.
-    let complete = folder.join("complete");
-    if std::fs::read_to_string(&complete).ok().as_deref() != Some(NPM) {
-        let _ = std::fs::remove_dir_all(&modules);
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut install = Command::new("npm");
-        install.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
-        run(install.arg("--prefix").arg(&folder).arg(NPM));
-        std::fs::write(complete, NPM).unwrap();
-    }
-    modules
+    brought::npm(WHOSE, NPM)
 }
 
 fn run(command: &mut Command) -> Output {

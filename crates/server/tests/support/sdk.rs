@@ -10,9 +10,13 @@ use std::{
 
 use serde_json::Value;
 
+use super::brought;
+
 /// Longer than anything here takes on a busy machine; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Under what they are kept.
+const WHOSE: &str = "cloudevents";
 /// The versions that are installed where there are none.
 const NPM: &str = "cloudevents@10.0.0";
 const PIP: &str = "cloudevents==2.2.0";
@@ -30,55 +34,21 @@ impl Sdk {
     /// A program of ours with the SDK at hand: `client` or `server` in `tests/cloudevents`.
     pub fn program(self, name: &str) -> Command {
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cloudevents");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cloudevents");
-        std::fs::create_dir_all(&folder).unwrap();
         match self {
             Self::JavaScript => {
-                let modules = npm(&folder);
+                let modules = brought::npm(WHOSE, NPM);
                 let mut command = Command::new("node");
                 command.arg(programs.join(format!("{name}.js")));
                 command.env("NODE_PATH", modules);
                 command
             }
             Self::Python => {
-                let mut command = Command::new(python(&folder));
+                let mut command = Command::new(brought::pip(WHOSE, &[PIP]).join("python"));
                 command.arg(programs.join(format!("{name}.py")));
                 command
             }
         }
     }
-}
-
-fn npm(folder: &Path) -> PathBuf {
-    let folder = folder.join("npm");
-    let modules = folder.join("node_modules");
-    if !modules.join("cloudevents/package.json").exists() {
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut install = Command::new("npm");
-        install.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
-        run(install.args(["--prefix"]).arg(&folder).arg(NPM));
-    }
-    modules
-}
-
-fn python(folder: &Path) -> PathBuf {
-    let venv = folder.join("pip");
-    let python = venv.join("bin/python");
-    let mut check = Command::new(&python);
-    check.args(["-c", "import cloudevents.core"]);
-    check.stdout(Stdio::null()).stderr(Stdio::null());
-    if !check.status().is_ok_and(|status| status.success()) {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PIP]));
-    }
-    python
-}
-
-fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
 /// A server that takes events in with an SDK.
@@ -104,20 +74,22 @@ impl Receiver {
     /// One that speaks TLS; its certificate, which nobody else trusts, is written to `folder`.
     pub fn secure(folder: &Path) -> (Self, PathBuf) {
         let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
-        run(Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-            .args([
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-subj",
-                "/CN=test",
-            ])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert));
+        brought::run(
+            Command::new("openssl")
+                .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+                .args([
+                    "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1",
+                    "-subj",
+                    "/CN=test",
+                ])
+                .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+                .arg("-keyout")
+                .arg(&key)
+                .arg("-out")
+                .arg(&cert),
+        );
         let mut program = Sdk::JavaScript.program("server");
         program.env("KEY", &key).env("CERT", &cert);
         (Self::spawn(program, "https"), cert)
