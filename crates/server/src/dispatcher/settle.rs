@@ -344,8 +344,9 @@ impl Inner {
         }
     }
 
-    /// Tells destinations of what died while the server was not there: deliveries whose outcome
-    /// nobody knows since it ended. Only those since `opened`, so that each is told of once.
+    /// Records what died while the server was not there, deliveries whose outcome nobody knows
+    /// since it ended (the history may have lost all it knew of them), and tells destinations.
+    /// Only those since `opened`, so that each is told of once.
     pub(super) async fn tell_of_unknown(self: &Arc<Self>, opened: Timestamp) {
         let mut query = DeadQuery {
             reason: Some(DeadReason::OutcomeUnknown),
@@ -359,10 +360,14 @@ impl Inner {
             };
             let Some(last) = dead.last() else { return };
             query.before = Some(last.id);
-            for delivery in dead
-                .iter()
-                .filter(|delivery| self.somebody_listens(delivery))
-            {
+            for delivery in &dead {
+                let reason = DeadReason::OutcomeUnknown;
+                let died = delivery.dead.map_or(opened, |(_, at)| at);
+                let about = self.about(delivery).await;
+                self.parts.recorder.dead(delivery, about, reason, died);
+                if !self.somebody_listens(delivery) {
+                    continue;
+                }
                 let event = self.parts.store.event(delivery.event).await.ok().flatten();
                 let how = How::Dead(DeadReason::OutcomeUnknown, delivery.failure.as_ref());
                 let mut follows = self.consequences_of(delivery, event.as_ref(), how);
