@@ -53,7 +53,7 @@ fn made_from(data: &Value) -> Value {
             let mut leaves = Vec::new();
             leaves_of(items, &mut leaves);
             match leaves.as_slice() {
-                [] => (items.iter().find(|it| it.is_object())).map_or_else(absent, made_from),
+                [] => element(items).map_or_else(absent, made_from),
                 [leaf, ..] => json!([leaf]),
             }
         }
@@ -67,6 +67,28 @@ fn made_from(data: &Value) -> Value {
             )
         }
         scalar => json!([scalar]),
+    }
+}
+
+/// An element to make a pattern from. One of several must not tell of an absence: what must not
+/// exist must be missing from all of them.
+fn element(items: &[Value]) -> Option<&Value> {
+    let mut objects = items.iter().filter(|item| item.is_object());
+    match objects.clone().count() {
+        1 => objects.next(),
+        _ => objects.find(|item| !tells_of_absence(item)),
+    }
+}
+
+fn tells_of_absence(data: &Value) -> bool {
+    match data {
+        Value::Array(items) => {
+            let mut leaves = Vec::new();
+            leaves_of(items, &mut leaves);
+            leaves.is_empty() && element(items).is_none_or(tells_of_absence)
+        }
+        Value::Object(fields) => fields.is_empty() || fields.values().any(tells_of_absence),
+        _ => false,
     }
 }
 
