@@ -159,10 +159,14 @@ impl Recorder {
     }
 
     /// A delivery was a dead letter from the start.
-    pub fn born_dead(&self, delivery: &Delivery, event: &Event, now: Timestamp) {
-        if let Some((reason, _)) = delivery.dead {
-            self.dead(delivery, about(event), reason, now);
-        }
+    pub fn born_dead(
+        &self,
+        delivery: &Delivery,
+        event: &Event,
+        reason: DeadReason,
+        now: Timestamp,
+    ) {
+        self.dead(delivery, about(event), reason, now);
     }
 
     /// A dead letter is queued again.

@@ -55,6 +55,40 @@ impl NewDelivery {
     pub fn partition(&self) -> u8 {
         partition(&self.scope, &self.trigger, self.keys.ordering.as_deref())
     }
+
+    /// As the store has it while it waits.
+    pub fn queued(self) -> Delivery {
+        Delivery {
+            partition: self.partition(),
+            id: self.id,
+            scope: self.scope,
+            event: self.event,
+            trigger: self.trigger,
+            function: self.function,
+            keys: self.keys,
+            blocks: self.blocks,
+            on_unknown: self.on_unknown,
+            state: State::Queued,
+            starts: 0,
+            attempts: 0,
+            ready_at: self.ready_at,
+            expires_at: self.expires_at,
+            alone: false,
+            held: None,
+            dead: None,
+            failure: None,
+        }
+    }
+
+    /// As the store has it once it was born claimed.
+    pub fn started(self) -> Delivery {
+        Delivery {
+            state: State::Running,
+            starts: 1,
+            attempts: 1,
+            ..self.queued()
+        }
+    }
 }
 
 /// The keys that the rules of its trigger found in a delivery's event. The partition follows from

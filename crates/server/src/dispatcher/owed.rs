@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use wakeful_core::{
-    delivery::{DeadReason, State},
+    delivery::DeadReason,
     event::Event,
     filter::EventView,
     flow::{Flow, OnExhausted, Priority},
     limits,
     name::{FunctionName, TriggerId},
-    port::{Dedup, Delivery, Keys, NewDebounce, NewDelivery, SubmitError, Target, Wishes},
+    port::{Dedup, Keys, NewDebounce, NewDelivery, SubmitError, Target, Wishes},
     retry::RetryPolicy,
-    time::Timestamp,
 };
 
 use super::Inner;
@@ -183,34 +182,5 @@ fn head_start(priority: &Priority, view: &EventView<'_>) -> Duration {
                 0.0
             })
         }
-    }
-}
-
-/// A new delivery as the store has it after the commit that says it is claimed.
-pub(super) fn stored(new: NewDelivery, claimed: bool, now: Timestamp) -> Delivery {
-    let started = u32::from(claimed);
-    Delivery {
-        partition: new.partition(),
-        state: match (claimed, new.dead) {
-            (true, _) => State::Running,
-            (false, None) => State::Queued,
-            (false, Some(_)) => State::Dead,
-        },
-        id: new.id,
-        scope: new.scope,
-        event: new.event,
-        trigger: new.trigger,
-        function: new.function,
-        keys: new.keys,
-        blocks: new.blocks,
-        on_unknown: new.on_unknown,
-        starts: started,
-        attempts: started,
-        ready_at: new.ready_at,
-        expires_at: new.expires_at,
-        alone: false,
-        held: None,
-        dead: new.dead.map(|reason| (reason, now)),
-        failure: None,
     }
 }

@@ -12,7 +12,7 @@ use wakeful_core::{
     time::Timestamp,
 };
 
-use super::{Dispatcher, Inner, attempt::Start, gates::Taken, owed::stored, place::Place};
+use super::{Dispatcher, Inner, attempt::Start, gates::Taken, place::Place};
 use crate::live::{Duty, Live, Version};
 
 impl Sink for Dispatcher {
@@ -179,7 +179,7 @@ impl Inner {
             }
             if committed.unclaimed.contains(&run) {
                 // Whoever is ahead of it sees to it that it is fed.
-                let delivery = stored(plan.delivery, false, now);
+                let delivery = plan.delivery.queued();
                 self.parts.recorder.accepted(&delivery, &plan.event);
                 continue;
             }
@@ -200,9 +200,14 @@ impl Inner {
 
     /// Starts it when it was born claimed; replies its trigger when it waits.
     fn start_or_wait(self: &Arc<Self>, plan: Planned, now: Timestamp) -> Option<TriggerId> {
-        let delivery = stored(plan.delivery, plan.start.is_some(), now);
-        if delivery.dead.is_some() {
-            self.parts.recorder.born_dead(&delivery, &plan.event, now);
+        let died = plan.delivery.dead;
+        let delivery = match plan.start {
+            Some(_) => plan.delivery.started(),
+            None => plan.delivery.queued(),
+        };
+        if let Some(reason) = died {
+            let recorder = &self.parts.recorder;
+            recorder.born_dead(&delivery, &plan.event, reason, now);
             return None;
         }
         self.parts.recorder.accepted(&delivery, &plan.event);

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use wakeful_core::{
-    delivery::State,
     event::{Event, Extensions, Lineage, Origin},
     filter::EventView,
     flow::{KeyExpression, OnExhausted, Priority},
@@ -354,29 +353,8 @@ impl World {
 
 /// A new delivery as the store has it after the commit.
 fn stored(new: NewDelivery) -> Delivery {
-    let started = u32::from(new.claimed);
-    Delivery {
-        partition: new.partition(),
-        state: if new.claimed {
-            State::Running
-        } else {
-            State::Queued
-        },
-        id: new.id,
-        scope: new.scope,
-        event: new.event,
-        trigger: new.trigger,
-        function: new.function,
-        keys: new.keys,
-        blocks: new.blocks,
-        on_unknown: new.on_unknown,
-        starts: started,
-        attempts: started,
-        ready_at: new.ready_at,
-        expires_at: new.expires_at,
-        alone: false,
-        held: None,
-        dead: None,
-        failure: None,
+    match new.claimed {
+        true => new.started(),
+        false => new.queued(),
     }
 }

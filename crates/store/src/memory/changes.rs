@@ -77,28 +77,8 @@ impl State {
     }
 
     fn row_of(&self, new: &NewDelivery, trigger: i64) -> Row {
-        let delivery = Delivery {
-            id: new.id,
-            partition: new.partition(),
-            scope: new.scope.clone(),
-            event: new.event,
-            trigger: new.trigger.clone(),
-            function: new.function.clone(),
-            keys: new.keys.clone(),
-            blocks: new.blocks,
-            on_unknown: new.on_unknown,
-            state: Place::Queued.state(),
-            starts: 0,
-            attempts: 0,
-            ready_at: new.ready_at,
-            expires_at: new.expires_at,
-            alone: false,
-            held: None,
-            dead: None,
-            failure: None,
-        };
         Row {
-            delivery,
+            delivery: new.clone().queued(),
             trigger,
             place: Place::Queued,
             aside: false,
