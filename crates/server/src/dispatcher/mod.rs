@@ -24,6 +24,8 @@ mod feeder;
 mod gates;
 mod insist;
 mod invoke;
+#[cfg(test)]
+mod moody;
 mod operate;
 mod owed;
 mod place;
