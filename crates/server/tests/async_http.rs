@@ -62,17 +62,9 @@ fn project() -> Project {
     project
 }
 
-fn seen(project: &Project) -> Vec<Value> {
-    let text = fs::read_to_string(project.path().join("seen")).unwrap_or_default();
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
-    lines.collect()
-}
-
 fn wait_for(server: &Server<'_>, project: &Project, count: usize) -> Vec<Value> {
     server.until(&format!("{count} lines"), || {
-        let seen = seen(project);
+        let seen = project.seen();
         (seen.len() >= count).then_some(seen)
     })
 }
@@ -174,7 +166,7 @@ fn the_status_says_whether_it_is_tried_again() {
                 .then_some(shown)
         });
         assert!(shown.contains(reason), "{status}: {shown}");
-        let starts = seen(&project);
+        let starts = project.seen();
         let starts = starts.iter().filter(|line| line["answers"] == status);
         assert_eq!(starts.count(), attempts, "{status}");
     };
@@ -212,7 +204,7 @@ fn what_is_asked_twice_runs_once() {
     ];
     let answer = server.ask("/jobs/1", &wrong);
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad_header"));
-    assert_eq!(seen(&project).len(), 2);
+    assert_eq!(project.seen().len(), 2);
 }
 
 #[test]
@@ -242,7 +234,7 @@ fn a_delay_is_kept_to_across_kill_9() {
     let put = ["-X", "PUT", "-H", "x-wakeful-delay: 2s", "-d", "x"];
     assert_eq!(server.ask("/jobs/7", &put).status, 202);
     server.end("-9");
-    assert_eq!(seen(&project).len(), 0);
+    assert_eq!(project.seen().len(), 0);
     let server = project.dev();
     let seen = wait_for(&server, &project, 1);
     assert_eq!(seen[0]["params"]["id"], "7");

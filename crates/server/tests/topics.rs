@@ -52,19 +52,10 @@ fn project(manifest: &str) -> Project {
     project
 }
 
-/// The events that were seen so far.
-fn seen(project: &Project) -> Vec<Value> {
-    let text = fs::read_to_string(project.path().join("seen")).unwrap_or_default();
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
-    lines.collect()
-}
-
 /// Waits until events with these ids were seen; in this order of ids.
 fn wait_for(server: &Server<'_>, project: &Project, ids: &[&str]) -> Vec<Value> {
     server.until(&format!("events {ids:?}"), || {
-        let seen = seen(project);
+        let seen = project.seen();
         let find = |id: &&str| seen.iter().find(|event| event["id"] == **id).cloned();
         ids.iter().map(find).collect()
     })
@@ -141,10 +132,10 @@ fn events_come_in_in_every_mode() {
     assert_eq!(first, &expected);
     assert_eq!(events[3]["type"], "files.a.b");
     assert_eq!(
-        seen(&project).len(),
+        project.seen().len(),
         4,
         "a repetition ran: {:?}",
-        seen(&project)
+        project.seen()
     );
 
     let plain = accepted(
@@ -313,7 +304,7 @@ fn what_is_refused_says_why_and_nothing_of_it_is_kept() {
     let last = ["-H", STRUCTURED, "-d", &cloud_event("last", "orders.paid")];
     assert_eq!(server.ask("/events", &last).status, 202);
     wait_for(&server, &project, &["last"]);
-    assert_eq!(seen(&project).len(), 1, "{:?}", seen(&project));
+    assert_eq!(project.seen().len(), 1, "{:?}", project.seen());
 }
 
 #[test]
@@ -374,7 +365,7 @@ fn what_was_acknowledged_survives_kill_9_and_a_delay_is_kept_to() {
     let body = cloud_event("late", "orders.paid");
     let delay = ["-H", STRUCTURED, "-H", "x-wakeful-delay: 3s", "-d", &body];
     assert_eq!(server.ask("/events", &delay).status, 202);
-    assert_eq!(seen(&project).len(), 0);
+    assert_eq!(project.seen().len(), 0);
     server.end("-9");
 
     let server = project.dev();

@@ -134,6 +134,15 @@ impl Project {
         }
     }
 
+    /// What its functions have written into the file `seen`, a JSON document a line.
+    pub fn seen(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path().join("seen")).unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
     /// All that servers of this project have printed.
     pub fn output(&self) -> String {
         fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
